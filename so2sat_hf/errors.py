@@ -1,0 +1,66 @@
+"""The exception tree: what can go wrong, and what the user can do about it.
+
+::
+
+    So2SatError (Exception)
+    ├── SourceError         an input file is missing, damaged or not what it claims to be
+    │   └── GeolocationError    positions, EPSG codes or cities that cannot be right
+    ├── LossyError          a value cannot be stored exactly
+    ├── FolderError         an output folder cannot be used, or holds something unexpected
+    └── VerificationError   a built folder differs from its manifest or its source
+"""
+
+
+class So2SatError(Exception):
+    """An error a user can act on: the thing, what was found, what was expected, and the way out."""
+
+    def __init__(self, thing: object, *, found: str, expected: str = "", remedy: str = "") -> None:
+        """Compose the message.
+
+        Args:
+            thing: the file, folder, column or option the error is about.
+            found: what is the matter with it.
+            expected: what would have been right.
+            remedy: what the user can do.
+        """
+        self.thing = str(thing)
+        self.found = found
+        self.expected = expected
+        self.remedy = remedy
+        super().__init__(self.thing, found, expected, remedy)
+
+    def __str__(self) -> str:
+        text = f"{self.thing}: {self.found}"
+        if self.expected:
+            text += f"; expected {self.expected}"
+        if self.remedy:
+            text += f"\n  {self.remedy}"
+        return text
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle with the keyword arguments, so that worker processes can raise it."""
+        return _rebuild, (type(self), self.thing, self.found, self.expected, self.remedy)
+
+
+def _rebuild(kind: type[So2SatError], thing: str, found: str, expected: str, remedy: str) -> So2SatError:
+    return kind(thing, found=found, expected=expected, remedy=remedy)
+
+
+class SourceError(So2SatError):
+    """An input file is missing, damaged or not what it claims to be. Nothing was written."""
+
+
+class GeolocationError(SourceError):
+    """Positions, EPSG codes or cities that cannot be right."""
+
+
+class LossyError(So2SatError):
+    """A value cannot be stored exactly; ``allow_rounding`` is the explicit way on."""
+
+
+class FolderError(So2SatError):
+    """An output folder cannot be used, or holds something unexpected."""
+
+
+class VerificationError(So2SatError):
+    """A built folder differs from its manifest or from its source."""
