@@ -1,0 +1,187 @@
+"""``manifest.json``: what a built folder holds and what it was made from. No time, place or user in it."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from so2sat_hf.convert.patches import SourceRecord
+from so2sat_hf.errors import FolderError
+
+FORMAT_VERSION = "1.0"
+"""Version of the data contract; a reader of 1.x reads every 1.y."""
+
+MANIFEST = "manifest.json"
+STATISTICS = "statistics.json"
+README = "README.md"
+
+
+@dataclass(frozen=True, slots=True)
+class ShardRecord:
+    """One data file."""
+
+    path: str
+    """Relative to the folder, with forward slashes."""
+
+    split: str
+    """``train``, ``validation`` or ``test``."""
+
+    rows: int
+    """Patches in the file."""
+
+    bytes: int
+    """Size of the file."""
+
+    sha256: str
+    """Hash of the file, hexadecimal."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileRecord:
+    """One file beside the data."""
+
+    path: str
+    """Relative to the folder, with forward slashes."""
+
+    bytes: int
+    """Size of the file."""
+
+    sha256: str
+    """Hash of the file, hexadecimal."""
+
+
+@dataclass(frozen=True, slots=True)
+class SplitRecord:
+    """One split."""
+
+    rows: int
+    """Patches."""
+
+    memory: int
+    """Bytes of its rows as Arrow tables."""
+
+    class_counts: tuple[int, ...]
+    """Patches of each of the 17 classes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a built folder holds."""
+
+    format_version: str
+    """Version of the data contract."""
+
+    package_version: str
+    """Version of so2sat_hf that built it."""
+
+    file_format: str
+    """``parquet`` or ``arrow``."""
+
+    columns: tuple[str, ...]
+    """Columns of every row, in order."""
+
+    sen2_dtype: str
+    """``float32`` (reflectance) or ``uint16`` (digital numbers)."""
+
+    geolocation: str | None
+    """Generation of the geo files, ``"2025"`` or ``"2026"``; None without."""
+
+    rounding: Mapping[str, float]
+    """Column -> largest |stored - published|; empty: every value is exact."""
+
+    sources: tuple[SourceRecord, ...]
+    """The published files it was made from."""
+
+    splits: Mapping[str, SplitRecord]
+    """Split -> what it holds, in the order train, validation, test."""
+
+    shards: tuple[ShardRecord, ...]
+    """Every data file."""
+
+    files: tuple[FileRecord, ...] = ()
+    """Every other file that was made from the data, such as ``statistics.json``."""
+
+    @property
+    def digest(self) -> str:
+        """Short hash of the whole manifest: changes whenever a byte of the data does."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Every file it lists."""
+        return (*(shard.path for shard in self.shards), *(file.path for file in self.files))
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of all data files."""
+        return sum(shard.bytes for shard in self.shards)
+
+    @property
+    def num_rows(self) -> int:
+        """Patches in all splits."""
+        return sum(split.rows for split in self.splits.values())
+
+    def shards_of(self, split: str) -> tuple[ShardRecord, ...]:
+        """The files of one split, in order."""
+        return tuple(shard for shard in self.shards if shard.split == split)
+
+    def to_json(self) -> str:
+        """Return the content of ``manifest.json``."""
+        return json.dumps(asdict(self), indent=1) + "\n"
+
+    @classmethod
+    def read(cls, folder: Path) -> "Manifest":
+        """Read the manifest of a built folder.
+
+        Raises:
+            FolderError: there is none, or it cannot be understood.
+        """
+        if not (folder / MANIFEST).is_file():
+            raise FolderError(
+                folder, found=f"no {MANIFEST}", expected="a folder that `so2sat build` finished"
+            )
+        return cls.read_file(folder / MANIFEST)
+
+    @classmethod
+    def read_file(cls, path: Path) -> "Manifest":
+        """Read a manifest; see :meth:`read`."""
+        try:
+            plain = json.loads(path.read_text())
+            version = str(plain["format_version"])
+            if _major(version) != _major(FORMAT_VERSION):
+                raise FolderError(
+                    path,
+                    found=f"format version {version}",
+                    expected=f"{_major(FORMAT_VERSION)}.x",
+                    remedy="install the version of so2sat_hf that built it, or build again",
+                )
+            plain["sources"] = tuple(SourceRecord(**source) for source in plain["sources"])
+            plain["shards"] = tuple(ShardRecord(**shard) for shard in plain["shards"])
+            plain["files"] = tuple(FileRecord(**file) for file in plain["files"])
+            plain["columns"] = tuple(plain["columns"])
+            plain["splits"] = {
+                name: SplitRecord(**{**split, "class_counts": tuple(split["class_counts"])})
+                for name, split in plain["splits"].items()
+            }
+            manifest = cls(**{field.name: plain[field.name] for field in fields(cls)})
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise FolderError(
+                path,
+                found=f"cannot be read ({error!r})",
+                remedy="run `so2sat build` again: it writes it anew",
+            ) from error
+        for listed in manifest.paths:
+            _check_path(path, listed)
+        return manifest
+
+
+def _major(version: str) -> str:
+    return version.partition(".")[0]
+
+
+def _check_path(manifest: Path, path: str) -> None:
+    """Refuse a path that leads out of the folder."""
+    parts = path.split("/")
+    if path.startswith("/") or "\\" in path or any(part in ("", ".", "..") for part in parts):
+        raise FolderError(manifest, found=f"shard path {path!r}", expected="a relative path below the folder")

@@ -1,0 +1,236 @@
+"""A folder of published HDF5 files as one source, and whether they are the published ones."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from so2sat_hf import facts
+from so2sat_hf.convert import hdf5
+from so2sat_hf.convert.hdf5 import SplitFile
+from so2sat_hf.convert.patches import COLUMNS, GEO_COLUMNS, SPLIT_OF_FILE, PatchBlock, SourceRecord
+from so2sat_hf.convert.unpack import unpack
+from so2sat_hf.errors import SourceError
+
+
+@dataclass(frozen=True, slots=True)
+class RawSource:
+    """The published HDF5 files of one folder: a :class:`~so2sat_hf.convert.patches.Source`."""
+
+    files: tuple[SplitFile, ...]
+    """One per split, in the order train, validation, test."""
+
+    allow_rounding: bool = False
+    """Whether values that cannot be stored exactly are rounded instead of refused."""
+
+    sha256: Mapping[str, str] = field(default_factory=dict)
+    """File name -> hash, for the files whose hash was computed."""
+
+    @property
+    def num_rows(self) -> Mapping[str, int]:
+        """Split -> number of patches."""
+        return {file.split: file.num_rows for file in self.files}
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Every column of the contract; without geo files those of the pixels and labels only."""
+        with_geo = self.files[0].geo_path is not None
+        return COLUMNS if with_geo else tuple(name for name in COLUMNS if name not in GEO_COLUMNS)
+
+    @property
+    def geo_generation(self) -> str | None:
+        """``"2025"``, ``"2026"``, or None without geo files."""
+        first = self.files[0]
+        return hdf5.geo_generation(first.geo_path, first.num_rows) if first.geo_path else None
+
+    def paths(self) -> list[Path]:
+        """Every file of the source."""
+        return [path for file in self.files for path in (file.path, file.geo_path) if path]
+
+    def fingerprint(self) -> Mapping[str, object]:
+        """Per file its size and modification time in ns."""
+        stats = {path.name: path.stat() for path in self.paths()}
+        return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
+
+    def records(self) -> tuple[SourceRecord, ...]:
+        """Name, size and (where computed) hash of every file."""
+        return tuple(
+            SourceRecord(path.name, path.stat().st_size, self.sha256.get(path.name)) for path in self.paths()
+        )
+
+    def file(self, split: str) -> SplitFile:
+        """The files of one split."""
+        return next(file for file in self.files if file.split == split)
+
+    def blocks(
+        self,
+        split: str,
+        start: int,
+        stop: int,
+        *,
+        columns: tuple[str, ...],
+        size: int,
+        reuse: bool = False,
+    ) -> Iterator[PatchBlock]:
+        """Yield blocks of a split; see :class:`~so2sat_hf.convert.patches.Source`."""
+        return self.file(split).blocks(
+            start, stop, columns=columns, size=size, reuse=reuse, allow_rounding=self.allow_rounding
+        )
+
+
+def raw_files(folder: Path) -> list[Path]:
+    """Return the split files and geo files of a folder as they lie there: plain, or else gzipped."""
+    paths = []
+    for stem in SPLIT_OF_FILE:
+        for name in (f"{stem}.h5", f"{stem}_geo.h5"):
+            found = (folder / f"{name}{end}" for end in ("", ".gz"))
+            paths += [path for path in found if path.is_file()][:1]
+    return paths
+
+
+def is_raw_folder(folder: Path) -> bool:
+    """Whether a folder holds at least one published split file, plain or gzipped."""
+    return bool(raw_files(folder))
+
+
+def open_raw(
+    folder: Path,
+    *,
+    work: Path | None = None,
+    drop_geo: bool = False,
+    allow_rounding: bool = False,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> RawSource:
+    """Open ``training.h5 validation.h5 testing.h5`` (those that are there) and their geo files.
+
+    Args:
+        folder: holds the files, plain or as ``.h5.gz``.
+        work: where archives are unpacked; default: the folder itself.
+        drop_geo: leave geolocation out even if geo files are there.
+        allow_rounding: see :class:`RawSource`.
+        progress: called with (file name, bytes done, bytes in all) while unpacking.
+
+    Raises:
+        SourceError: no such files, one of them unreadable or laid out differently, or geo files for some
+            splits only. Positions are checked too (:class:`~so2sat_hf.errors.GeolocationError`).
+    """
+    files = []
+    for stem, split in SPLIT_OF_FILE.items():
+        path = _find(folder, stem, work, progress)
+        if path is not None:
+            geo_path = None if drop_geo else _find(folder, f"{stem}_geo", work, progress)
+            files.append(SplitFile(split, stem, path, geo_path, hdf5.count_rows(path)))
+    if not files:
+        raise SourceError(
+            folder,
+            found="none of training.h5, validation.h5, testing.h5" if folder.is_dir() else "no such folder",
+            expected="a folder with the published HDF5 files, plain or .gz",
+            remedy="give the folder that holds them; `so2sat synth` writes one with generated data",
+        )
+    _check_geo(folder, files)
+    return RawSource(tuple(files), allow_rounding)
+
+
+def _find(
+    folder: Path, stem: str, work: Path | None, progress: Callable[[str, int, int], None] | None
+) -> Path | None:
+    plain = folder / f"{stem}.h5"
+    if plain.is_file():
+        return plain
+    archive = folder / f"{stem}.h5.gz"
+    return unpack(archive, work or folder, progress=progress) if archive.is_file() else None
+
+
+def _check_geo(folder: Path, files: list[SplitFile]) -> None:
+    """All splits or none have geo files, of one generation, with every position near a city."""
+    without = [file.stem for file in files if file.geo_path is None]
+    if len(without) == len(files):
+        return
+    if without:
+        raise SourceError(
+            folder,
+            found=f"no geo file for {', '.join(without)}",
+            expected="geo files for all splits or for none",
+            remedy=f"add {without[0]}_geo.h5, or leave geolocation out with --drop-geo",
+        )
+    generations = {}
+    for file in files:
+        file.locate()
+        generations[file.stem] = hdf5.geo_generation(Path(str(file.geo_path)), file.num_rows)
+    if len(set(generations.values())) > 1:
+        raise SourceError(
+            folder,
+            found="geo files of two generations: " + ", ".join(f"{k} {v}" for k, v in generations.items()),
+            expected="one generation",
+            remedy="take all geo files from the same release",
+        )
+
+
+def differences(source: RawSource) -> list[str]:
+    """Say, one sentence a file, how the image files differ from the published ones in rows and bytes."""
+    return [text for file in source.files if (text := _difference(file.path, file.num_rows))]
+
+
+def _difference(path: Path, num_rows: int) -> str | None:
+    size = path.stat().st_size
+    published = [file for file in facts.source_files(path.name) if file.rows and file.bytes]
+    if any((file.rows, file.bytes) == (num_rows, size) for file in published):
+        return None
+    known = sorted({f"{file.rows:,} rows, {file.bytes:,} bytes" for file in published})
+    return (
+        f"{path.name} is not the published file: {num_rows:,} rows, {size:,} bytes; "
+        f"published: {' or '.join(known)}"
+    )
+
+
+def require_published(source: RawSource) -> None:
+    """Refuse files that are not the published ones, by rows and bytes.
+
+    Raises:
+        SourceError: at least one differs.
+    """
+    found = differences(source)
+    if found:
+        raise SourceError(
+            source.files[0].path.parent,
+            found="; ".join(found),
+            expected="the published files (--strict)",
+            remedy="download them again, or build without --strict",
+        )
+
+
+def checksummed(
+    source: RawSource, *, strict: bool = False, progress: Callable[[int], None] | None = None
+) -> RawSource:
+    """Return the source with the hash of every file.
+
+    Args:
+        source: an open source.
+        strict: refuse a file whose published hash is another one.
+        progress: called with the bytes hashed.
+
+    Raises:
+        SourceError: with ``strict``, a file is not byte for byte a published one.
+    """
+    hashes = {path.name: sha256_of(path, progress) for path in source.paths()}
+    for name, digest in hashes.items():
+        known = {file.sha256 for file in facts.source_files(name) if file.sha256}
+        if strict and known and digest not in known:
+            raise SourceError(
+                source.files[0].path.parent / name,
+                found=f"sha256 {digest}",
+                expected=" or ".join(sorted(known)),
+                remedy="download it again, or build without --strict",
+            )
+    return replace(source, sha256=hashes)
+
+
+def sha256_of(path: Path, progress: Callable[[int], None] | None = None) -> str:
+    """Hash a file in chunks; ``progress`` is called with the bytes of each."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(8 << 20):
+            digest.update(chunk)
+            if progress:
+                progress(len(chunk))
+    return digest.hexdigest()

@@ -1,0 +1,121 @@
+"""Unpack ``.h5.gz`` beside itself or into a work folder, once, with the space checked first."""
+
+import gzip
+import os
+import shutil
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+from so2sat_hf.errors import FolderError, SourceError
+
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+CHUNK_BYTES = 8 << 20
+
+
+def hdf5_size(head: bytes) -> int | None:
+    """Read the length of an HDF5 file from its first bytes (end-of-file address of the superblock).
+
+    Args:
+        head: at least 64 bytes.
+
+    Returns:
+        Bytes of the whole file, or None if this is not the start of an HDF5 file.
+    """
+    if len(head) < 64 or not head.startswith(HDF5_SIGNATURE):
+        return None
+    version = head[8]
+    offset = {0: 40, 1: 44, 2: 28, 3: 28}.get(version)  # HDF5 File Format Specification, section II.A
+    return None if offset is None else int(struct.unpack_from("<Q", head, offset)[0])
+
+
+def unpacked_size(path: Path) -> int:
+    """Bytes that a ``.h5.gz`` unpacks to, from the HDF5 header inside it.
+
+    Raises:
+        SourceError: not gzip, or no HDF5 file inside.
+    """
+    try:
+        with gzip.open(path, "rb") as stream:
+            size = hdf5_size(stream.read(64))
+    except (OSError, EOFError, zlib.error) as error:
+        raise SourceError(
+            path, found=f"cannot be unpacked ({error})", expected="a gzip file", remedy="download it again"
+        ) from error
+    if size is None:
+        raise SourceError(path, found="no HDF5 file inside", expected="a gzipped HDF5 file")
+    return size
+
+
+def unpack(path: Path, folder: Path, *, progress: Callable[[str, int, int], None] | None = None) -> Path:
+    """Unpack ``name.h5.gz`` to ``folder/name.h5`` and return that path.
+
+    A file unpacked before is used again if it has the right size and the age of the archive.
+
+    Args:
+        path: the archive.
+        folder: where to unpack; created if missing.
+        progress: called with (file name, bytes done, bytes in all).
+
+    Raises:
+        SourceError: the archive is damaged.
+        FolderError: too little space, or the folder cannot be written.
+    """
+    target = folder / path.name.removesuffix(".gz")
+    size, stamp = unpacked_size(path), path.stat().st_mtime_ns
+    if target.is_file() and target.stat().st_size == size and target.stat().st_mtime_ns == stamp:
+        return target
+    part = target.with_name(target.name + ".part")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(folder).free
+        if free < size:
+            raise FolderError(
+                folder,
+                found=f"{free / 1e9:,.1f} GB free",
+                expected=f"{size / 1e9:,.1f} GB to unpack {path.name}",
+                remedy="free some space, or name another folder with --work DIR",
+            )
+        _copy(path, part, size, progress)
+        os.utime(part, ns=(stamp, stamp))
+        part.replace(target)
+    except OSError as error:
+        raise FolderError(
+            folder,
+            found=f"cannot be written ({error.strerror or error})",
+            remedy="name another with --work DIR",
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
+    return target
+
+
+def _copy(path: Path, part: Path, size: int, progress: Callable[[str, int, int], None] | None) -> None:
+    done = 0
+    with part.open("wb") as out:
+        try:
+            with gzip.open(path, "rb") as stream:
+                while chunk := stream.read(CHUNK_BYTES):
+                    out.write(chunk)
+                    done += len(chunk)
+                    if done > size:
+                        break
+                    if progress:
+                        progress(path.name, done, size)
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise SourceError(
+                path,
+                found=f"damaged after {done:,} unpacked bytes ({error})",
+                expected=f"{size:,} bytes",
+                remedy="download it again",
+            ) from error
+        out.flush()
+        os.fsync(out.fileno())
+    if done != size:
+        raise SourceError(
+            path,
+            found=f"unpacks to {'more than ' if done > size else ''}{min(done, size):,} bytes",
+            expected=f"{size:,}, as the HDF5 header says",
+            remedy="download it again",
+        )

@@ -1,0 +1,148 @@
+"""The output folder: one build at a time, finished shards kept aside, and all of them published at the end.
+
+A build works in ``OUT/.so2sat/<plan>/``, where ``<plan>`` is a hash of everything that decides the output
+(sources, arguments, versions). So a rerun finds exactly the shards that it may use again, and an older
+dataset in OUT stays whole until the new one is complete.
+"""
+
+import fcntl
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from so2sat_hf.convert.manifest import MANIFEST, README, Manifest
+from so2sat_hf.convert.plan import Shard
+from so2sat_hf.convert.shard import Receipt, receipt_path, write_text
+from so2sat_hf.errors import FolderError, So2SatError
+
+WORK = ".so2sat"
+PLAN = "plan.json"
+PUBLISHING = "publishing"
+REPLACED = "replaced.json"
+
+
+class Workspace:
+    """What a build of one plan keeps in an output folder."""
+
+    def __init__(self, out: Path, plan: Mapping[str, object]) -> None:
+        text = json.dumps(plan, indent=1, sort_keys=True)
+        self.out = out
+        self.stage = out / WORK / hashlib.sha256(text.encode()).hexdigest()[:16]
+        self._plan_text = text
+
+    def prepare(self) -> None:
+        """Make the stage, drop those of other plans and the leftovers of a killed run."""
+        (self.out / WORK).mkdir(exist_ok=True)
+        for folder in (self.out / WORK).iterdir():
+            if folder.is_dir() and folder != self.stage:
+                shutil.rmtree(folder)
+        for part in self.stage.rglob("*.part"):
+            part.unlink(missing_ok=True)
+        for name in (README, MANIFEST):
+            for part in self.out.glob(f"{name}.*.part"):
+                part.unlink(missing_ok=True)
+        write_text(self.stage / PLAN, self._plan_text)
+
+    def receipt(self, shard: Shard) -> Receipt | None:
+        """Return the receipt of a shard that is finished and still there, else None."""
+        try:
+            receipt = Receipt.from_json(receipt_path(self.stage, shard).read_text())
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+        places = [self.stage / shard.path]
+        if (self.stage / PUBLISHING).exists():
+            places.append(self.out / shard.path)
+        sizes = {place.stat().st_size for place in places if place.is_file()}
+        return receipt if receipt.bytes in sizes else None
+
+    def is_published(self, manifest: Manifest, shards: Sequence[Shard]) -> bool:
+        """Whether OUT already is what the manifest says, with nothing left in the stage."""
+        if any((self.stage / shard.path).exists() for shard in shards) or not (self.out / README).is_file():
+            return False
+        with suppress(OSError):
+            return (self.out / MANIFEST).read_text() == manifest.to_json()
+        return False
+
+    def publish(self, manifest: Manifest, texts: Mapping[str, str]) -> None:
+        """Give every finished file its final name; README and manifest come last.
+
+        While this runs OUT has no README and no manifest, so nothing takes a mixture for a dataset;
+        killed in between, the next run goes on here.
+
+        Args:
+            manifest: what OUT will hold.
+            texts: name -> content of the small files, in the order in which they are written.
+        """
+        previous = self.out / MANIFEST
+        replaced = self.stage / REPLACED
+        if previous.is_file():
+            write_text(replaced, previous.read_text())
+        write_text(self.stage / PUBLISHING, "")
+        for name in (README, MANIFEST):
+            (self.out / name).unlink(missing_ok=True)
+        for shard in manifest.shards:
+            staged, final = self.stage / shard.path, self.out / shard.path
+            if staged.is_file():
+                final.parent.mkdir(parents=True, exist_ok=True)
+                staged.replace(final)
+        self._remove_replaced(manifest, replaced)
+        for name, text in texts.items():
+            write_text(self.out / name, text)
+        shutil.rmtree(self.stage / "data", ignore_errors=True)
+        replaced.unlink(missing_ok=True)
+
+    def _remove_replaced(self, manifest: Manifest, replaced: Path) -> None:
+        """Remove what the previous manifest lists and the new one does not; nothing else."""
+        if not replaced.is_file():
+            return
+        with suppress(So2SatError):
+            old = Manifest.read_file(replaced)
+            for path in set(old.paths) - set(manifest.paths):
+                (self.out / path).unlink(missing_ok=True)
+                with suppress(OSError):  # not empty: something foreign lies there
+                    (self.out / path).parent.rmdir()
+
+
+@contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """Hold an output folder for this process; it is created if missing.
+
+    Raises:
+        FolderError: another build is at work, the folder holds something foreign, or it cannot be written.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        foreign = sorted(path.name for path in out.iterdir() if path.name != WORK)
+        if foreign and not (out / WORK).is_dir() and MANIFEST not in foreign:
+            raise FolderError(
+                out,
+                found=f"not empty ({', '.join(foreign[:3])}{', ...' if len(foreign) > 3 else ''})",
+                expected="an empty or new folder, or one that `so2sat build` wrote",
+                remedy="choose another folder",
+            )
+        (out / WORK).mkdir(exist_ok=True)
+        with (out / WORK / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise FolderError(
+                    out,
+                    found="another build is writing here",
+                    expected="one build at a time",
+                    remedy="wait for it",
+                ) from error
+            yield
+    except NotADirectoryError as error:
+        raise FolderError(out, found="not a folder", expected="a folder", remedy="choose another") from error
+    except FileExistsError as error:
+        raise FolderError(out, found="a file", expected="a folder", remedy="choose another") from error
+    except OSError as error:
+        raise FolderError(
+            out,
+            found=f"cannot be written ({error.strerror or error})",
+            expected="a folder with enough space and permission to write",
+            remedy="free some space or choose another folder, then run the same command again: it continues",
+        ) from error

@@ -1,0 +1,47 @@
+"""Which rows go to which file."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from so2sat_hf.convert.plan import count_shards, plan_shards
+
+ROWS = st.integers(1, 400_000)
+
+
+@given(num_rows=ROWS, rows_per_shard=st.none() | st.integers(1000, 20_000))
+def test_shards_tile_the_split(num_rows: int, rows_per_shard: int | None) -> None:
+    """Every row lands in exactly one shard, in order, and shards of a split differ by at most one row."""
+    shards = plan_shards({"train": num_rows}, rows_per_shard=rows_per_shard)
+
+    assert shards[0].start == 0
+    assert shards[-1].stop == num_rows
+    assert all(a.stop == b.start for a, b in pairwise(shards))
+    sizes = {shard.num_rows for shard in shards}
+    assert max(sizes) - min(sizes) <= 1
+    assert rows_per_shard is None or max(sizes) <= rows_per_shard
+
+
+def test_published_splits_have_the_promised_number_of_files() -> None:
+    """64 files for train and 8 each for validation and test."""
+    shards = plan_shards({"train": 352_366, "validation": 24_119, "test": 24_188})
+
+    assert [sum(s.split == split for s in shards) for split in ("train", "validation", "test")] == [64, 8, 8]
+
+
+@pytest.mark.parametrize(("num_rows", "count"), [(1, 1), (1023, 1), (2047, 1), (2048, 2), (10**6, 64)])
+def test_small_splits_get_few_files(num_rows: int, count: int) -> None:
+    """No file but the only one holds less than about a row group."""
+    assert count_shards("train", num_rows) == count
+
+
+def test_paths_carry_the_split_and_the_count() -> None:
+    """A reader without the README still sees what belongs where."""
+    shards = plan_shards({"test": 30}, file_format="arrow", rows_per_shard=15)
+
+    assert [shard.path for shard in shards] == [
+        "data/test/00000-of-00002.arrow",
+        "data/test/00001-of-00002.arrow",
+    ]
