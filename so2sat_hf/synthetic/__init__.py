@@ -1,0 +1,8 @@
+"""Generated files with the published layout and a class signal of known likelihood."""
+
+from so2sat_hf.synthetic.files import write_raw
+from so2sat_hf.synthetic.generate import Patches, patches
+from so2sat_hf.synthetic.layout import Layout, lay_out
+from so2sat_hf.synthetic.signal import posterior, statistics
+
+__all__ = ["Layout", "Patches", "lay_out", "patches", "posterior", "statistics", "write_raw"]
