@@ -1,0 +1,38 @@
+"""The ``so2sat`` command: each subcommand parses, calls one function and prints.
+
+Heavy libraries are imported inside the commands, so that ``so2sat --help`` is instant.
+"""
+
+import sys
+
+import click
+
+from so2sat_hf import __version__
+from so2sat_hf.cli.convert import build, info, synth, verify
+from so2sat_hf.cli.look import demo, show
+from so2sat_hf.errors import So2SatError
+
+
+class Group(click.Group):
+    """Turns every :class:`So2SatError` into one message and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except So2SatError as error:
+            click.secho(f"Error: {error}", err=True, fg="red")
+            sys.exit(1)
+        except KeyboardInterrupt:
+            click.echo("\nInterrupted. Run the same command again: it continues.", err=True)
+            sys.exit(130)
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, package_name="so2sat_hf")
+def cli() -> None:
+    """So2Sat LCZ42 as a Hugging Face dataset."""
+
+
+for command in (info, build, verify, show, synth, demo):
+    cli.add_command(command)
