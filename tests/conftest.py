@@ -47,9 +47,11 @@ def source(raw: Path) -> RawSource:
 
 @pytest.fixture
 def write_h5(tmp_path: Path) -> Callable[..., Path]:
-    """Write a small valid image file into a folder of its own; any dataset can be replaced or left out (None)."""
+    """Write a small valid image file; any dataset can be replaced, or left out (None)."""
 
-    def write(name: str = "training.h5", *, num_rows: int = 6, folder: Path | None = None, **replace: Any) -> Path:
+    def write(
+        name: str = "training.h5", *, num_rows: int = 6, folder: Path | None = None, **replace: Any
+    ) -> Path:
         folder = folder or tmp_path / "raw"
         folder.mkdir(exist_ok=True)
         rng = np.random.default_rng(num_rows)
@@ -58,7 +60,7 @@ def write_h5(tmp_path: Path) -> Callable[..., Path]:
             "sen2": rng.integers(1, 28_003, (num_rows, 32, 32, 10)) / 10_000,
             "label": np.eye(17)[rng.integers(0, 17, num_rows)],
         }
-        arrays["sen1"][..., 4:6] = np.abs(arrays["sen1"][..., 4:6]) + 1
+        arrays["sen1"][..., 4:6] = np.abs(arrays["sen1"][..., 4:6])  # intensities
         with h5py.File(folder / name, "w") as file:
             for key, array in {**arrays, **replace}.items():
                 if array is not None:

@@ -1,14 +1,15 @@
 """A built folder as a source: Parquet becomes Arrow shards on a training machine, without the HDF5."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from so2sat_hf.convert.manifest import MANIFEST, Manifest, ShardRecord
-from so2sat_hf.convert.patches import PatchBlock, SourceRecord
+from so2sat_hf.convert.patches import GEO_COLUMNS, PatchBlock, SourceRecord
 from so2sat_hf.convert.table import to_block
 from so2sat_hf.errors import SourceError
 
@@ -59,7 +60,8 @@ class BuiltSource:
         reuse: bool = False,  # noqa: ARG002 (blocks are views of Arrow memory)
     ) -> Iterator[PatchBlock]:
         """Yield rows of a split across shards; see :class:`~so2sat_hf.convert.patches.Source`."""
-        wanted = sorted({"id", "label", *columns})
+        with_geo = GEO_COLUMNS if any(name in GEO_COLUMNS for name in columns) else ()
+        wanted = sorted({"id", "label", *columns, *with_geo})
         first, pending = start, []
         for table in self._tables(split, start, stop, wanted):
             pending.append(table)
@@ -75,13 +77,9 @@ class BuiltSource:
     def _tables(self, split: str, start: int, stop: int, columns: list[str]) -> Iterator[pa.Table]:
         offset = 0
         for shard in self.manifest.shards_of(split):
-            if offset < stop and offset + shard.rows > start:
-                position = offset
-                for table in read_tables(self.folder, shard, columns):
-                    low, high = max(start - position, 0), min(stop - position, len(table))
-                    if low < high:
-                        yield table.slice(low, high - low)
-                    position += len(table)
+            low, high = max(start - offset, 0), min(stop - offset, shard.rows)
+            if low < high:
+                yield from read_tables(self.folder, shard, columns, start=low, stop=high)
             offset += shard.rows
 
 
@@ -106,23 +104,30 @@ def open_built(folder: Path) -> BuiltSource:
     return BuiltSource(folder, manifest)
 
 
-def read_tables(folder: Path, shard: ShardRecord, columns: list[str] | None = None) -> Iterator[pa.Table]:
-    """Yield the row groups (or record batches) of a data file one by one.
+def read_tables(
+    folder: Path,
+    shard: ShardRecord,
+    columns: list[str] | None = None,
+    *,
+    start: int = 0,
+    stop: int | None = None,
+) -> Iterator[pa.Table]:
+    """Yield rows ``start`` to ``stop`` of a data file, one row group (or record batch) at a time.
+
+    Row groups outside that range are not read.
 
     Raises:
         SourceError: the file is damaged.
     """
     path = folder / shard.path
+    stop = shard.rows if stop is None else stop
     try:
-        if path.suffix == ".parquet":
-            with pq.ParquetFile(path) as file:
-                for group in range(file.num_row_groups):
-                    yield file.read_row_group(group, columns=columns, use_threads=False)
-        else:
-            with pa.memory_map(str(path)) as stream, pa.ipc.open_file(stream) as file:
-                for index in range(file.num_record_batches):
-                    table = pa.Table.from_batches([file.get_batch(index)])
-                    yield table.select(columns) if columns else table
+        position = 0
+        for num_rows, read in _groups(path, columns):
+            low, high = max(start - position, 0), min(stop - position, num_rows)
+            if low < high:
+                yield read().slice(low, high - low)
+            position += num_rows
     except (OSError, pa.ArrowException) as error:
         raise SourceError(
             path,
@@ -130,3 +135,17 @@ def read_tables(folder: Path, shard: ShardRecord, columns: list[str] | None = No
             expected="a file written by `so2sat build`",
             remedy="`so2sat verify` tells which files are damaged; build or copy them again",
         ) from error
+
+
+def _groups(path: Path, columns: list[str] | None) -> Iterator[tuple[int, Callable[[], pa.Table]]]:
+    """Yield (rows, function that reads them) for each row group or record batch of a file."""
+    if path.suffix == ".parquet":
+        with pq.ParquetFile(path) as file:
+            for group in range(file.num_row_groups):
+                read = partial(file.read_row_group, group, columns=columns, use_threads=False)
+                yield file.metadata.row_group(group).num_rows, read
+    else:
+        with pa.memory_map(str(path)) as stream, pa.ipc.open_file(stream) as file:
+            for index in range(file.num_record_batches):
+                table = pa.Table.from_batches([file.get_batch(index)])  # mapped, not read
+                yield len(table), partial(table.select, columns or table.column_names)

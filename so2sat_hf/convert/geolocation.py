@@ -197,7 +197,8 @@ def _refuse_far(raw: RawGeo, far: NDArray[np.intp], distance: NDArray[np.float64
     raise GeolocationError(
         thing,
         found=f"{len(far):,} of {len(x_ul):,} positions are more than {MAX_DISTANCE / 1000:.0f} km from "
-        f"{where}{kilometres}, e.g. row {row}: EPSG {raw.epsg[row]}, x_ul {x_ul[row]:.1f}, y_ul {y_ul[row]:.1f}",
+        f"{where}{kilometres}, e.g. row {row}: EPSG {raw.epsg[row]}, "
+        f"x_ul {x_ul[row]:.1f}, y_ul {y_ul[row]:.1f}",
         expected="positions inside the 52 cities; the 2025 training_geo.h5 is known to hold wrong ones",
         remedy="use the geo files of 2026-03 or later, or leave geolocation out with --drop-geo",
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -91,16 +91,6 @@ class Receipt:
         return cls(**plain)
 
 
-class TableWriter(Protocol):
-    """What Parquet and Arrow IPC writers have in common."""
-
-    def write_table(self, table: pa.Table, /) -> None:
-        """Append rows."""
-
-    def close(self) -> None:
-        """Write the footer."""
-
-
 class HashingFile:
     """A file that hashes and counts what is written to it."""
 
@@ -165,7 +155,6 @@ def write_shard(task: ShardTask) -> Receipt:
     target = task.stage / task.shard.path
     with writing(target) as sink:
         tally = _Tally(task.shard, schema)
-        writer: TableWriter = WRITERS[task.shard.suffix](sink, schema)
         blocks = task.source.blocks(
             task.shard.split,
             task.shard.start,
@@ -174,11 +163,11 @@ def write_shard(task: ShardTask) -> Receipt:
             size=ROW_GROUP_ROWS,
             reuse=True,
         )
-        for block in blocks:
-            table = to_table(block, schema)
-            writer.write_table(table)
-            tally.add(block, table)
-        writer.close()
+        with WRITERS[task.shard.suffix](sink, schema) as writer:
+            for block in blocks:
+                table = to_table(block, schema)
+                writer.write_table(table)
+                tally.add(block, table)
         receipt = tally.receipt(sink)
     write_text(receipt_path(task.stage, task.shard), receipt.to_json())
     return receipt

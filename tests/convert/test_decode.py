@@ -81,7 +81,8 @@ def test_allowed_rounding_is_measured() -> None:
 
 
 @pytest.mark.parametrize(
-    "row", [np.zeros(17), np.eye(17)[3] * 0.5, np.eye(17)[3] + np.eye(17)[4], np.full(17, np.nan), -np.eye(17)[0]]
+    "row",
+    [np.zeros(17), np.eye(17)[3] * 0.5, np.eye(17)[3] + np.eye(17)[4], np.full(17, np.nan), -np.eye(17)[0]],
 )
 def test_labels_that_are_not_one_hot_are_refused(row: np.ndarray) -> None:
     """Soft labels and missing labels stop the build with the row."""
