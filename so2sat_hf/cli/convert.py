@@ -25,9 +25,12 @@ def info(path: Path, *, checksum: bool, every_row: bool) -> None:
     """
     from so2sat_hf.convert.inspect import describe
 
-    total = sum(file.stat().st_size for file in path.rglob("*.h5*")) if path.is_dir() else path.stat().st_size
-    with bar(total if checksum else 0, "B", "hash") as advance:
-        text = describe(path, checksum=checksum, every_row=every_row, progress=advance if checksum else None)
+    if not checksum:
+        click.echo(describe(path, every_row=every_row))
+        return
+    files = path.rglob("*.h5*") if path.is_dir() else [path]
+    with bar(sum(file.stat().st_size for file in files if file.is_file()), "B", "hash") as advance:
+        text = describe(path, checksum=True, every_row=every_row, progress=advance)
     click.echo(text)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from so2sat_hf import __version__
 from so2sat_hf.convert import moments, readme
+from so2sat_hf.convert.built import BuiltSource
 from so2sat_hf.convert.executor import run
 from so2sat_hf.convert.manifest import (
     FORMAT_VERSION,
@@ -30,7 +31,7 @@ from so2sat_hf.convert.plan import SUFFIX, Shard, plan_shards
 from so2sat_hf.convert.shard import STATISTICS_SPLIT, Receipt, ShardTask, write_shard
 from so2sat_hf.convert.table import SEN2_DTYPES, schema
 from so2sat_hf.convert.workspace import Workspace, locked
-from so2sat_hf.errors import So2SatError
+from so2sat_hf.errors import FolderError, So2SatError
 
 LIBRARIES = ("datasets", "h5py", "numpy", "pyarrow", "pyproj")
 """Libraries whose version may change a byte of the output."""
@@ -129,6 +130,8 @@ def build(
         FolderError: the folder cannot be used or written.
     """
     options = options or BuildOptions()
+    if isinstance(source, BuiltSource) and source.folder.resolve() == out.resolve():
+        raise FolderError(out, found="source and output are the same folder", remedy="choose another output")
     columns = options.columns_of(source)
     shards = plan_shards(
         source.num_rows, file_format=options.file_format, rows_per_shard=options.rows_per_shard

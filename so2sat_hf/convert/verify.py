@@ -216,6 +216,8 @@ class _Comparison:
             decoded = published_value(chunk) if sensor == "sen2" else chunk
             self.num_values += raw.size
             equal = decoded == raw
+            if sensor == "sen2" and chunk.dtype == np.float32:
+                equal &= decoded.astype(np.float32) == chunk  # it was stored as the nearest float32
             if tolerance and not equal.all():
                 plain = chunk / DN_PER_REFLECTANCE if chunk.dtype == np.uint16 else chunk.astype(np.float64)
                 equal |= np.abs(plain - raw) <= tolerance
@@ -232,12 +234,13 @@ class _Comparison:
     def _labels(self) -> Iterator[str]:
         stored = self.table.column("label").to_numpy()
         for row, raw in self.file.raw_chunks("label", self.start, self.stop):
-            one_hot = np.eye(17)[stored[row - self.start : row - self.start + len(raw)]]
+            labels = stored[row - self.start : row - self.start + len(raw)]
+            one_hot = labels[:, None] == np.arange(17)
             self.num_values += len(raw)
             bad = np.flatnonzero((one_hot != raw).any(axis=1))
             if len(bad):
                 name = row_id(self.file.stem, row + int(bad[0]))
-                yield f"{self.shard.path}: {name}: label {one_hot[bad[0]].argmax()}, expected {raw[bad[0]]}"
+                yield f"{self.shard.path}: {name}: label {labels[bad[0]]}, expected {raw[bad[0]].argmax()}"
                 return
 
     def _geolocation(self) -> Iterator[str]:

@@ -1,0 +1,98 @@
+"""The README, kept true: its commands exist, its code runs, its numbers are those of the results files."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from so2sat_hf.cli import cli
+from so2sat_hf.convert.build import build
+from so2sat_hf.convert.raw import RawSource
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def commands() -> list[str]:
+    """Every ``so2sat`` command line of the README, in blocks and in text."""
+    lines = [
+        line for language in ("bash", "text") for block in blocks(language) for line in block.splitlines()
+    ]
+    typed = re.findall(r"`(so2sat [^`]+)`", README)
+    return [line.split("&&")[-1].split("#")[0].strip() for line in (*lines, *typed) if "so2sat " in line]
+
+
+@pytest.mark.parametrize("line", [line for line in commands() if re.match(r"so2sat [a-z]", line)])
+def test_commands_of_the_readme_exist(line: str) -> None:
+    """Names and options as the command line has them."""
+    words = shlex.split(line.replace("[", "").replace("]", ""))
+    command = cli.commands[words[1]]
+    options = {option for parameter in command.params for option in parameter.opts}
+
+    for word in re.findall(r"--[a-z0-9-]+", line):
+        assert word in options | {"--help"}
+
+
+def test_every_command_is_in_the_readme() -> None:
+    """Nothing is there that the reader is not told of."""
+    for name in cli.commands:
+        assert f"so2sat {name}" in README
+
+
+def test_python_of_the_readme_runs(
+    source: RawSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As printed, in a folder with a built ``out``; torch only where it is installed."""
+    build(source, tmp_path / "out", jobs=1)
+    monkeypatch.chdir(tmp_path)
+    for block in blocks("python"):
+        code = block.replace('.with_format("torch")', '.with_format("numpy")')
+        names: dict[str, object] = {}
+        exec(compile(code, "README.md", "exec"), names)
+        if "sen2" in names:
+            assert names["sen2"].shape == (260, 10, 32, 32)
+        if "train" in names:
+            assert len(names["train"]) == 260
+            assert "sen1" not in next(iter(names["stream"]))
+
+
+def test_both_install_lines_use_the_constraints() -> None:
+    """Plain torch would bring gigabytes of CUDA; CI runs the second line as printed."""
+    lines = [line for line in README.splitlines() if line.startswith("python3 -m venv")]
+
+    assert [line.split(" && ")[-1] for line in lines] == ["so2sat demo", "pytest"]
+    assert all("-c .ci/constraints.txt" in line for line in lines)
+    assert "torch==2.13.0" in (ROOT / ".ci" / "constraints.txt").read_text()
+
+
+def test_the_columns_of_the_readme_are_those_of_the_contract() -> None:
+    """Names and band order."""
+    from so2sat_hf import facts
+    from so2sat_hf.convert.patches import COLUMNS
+
+    table = README.partition("## What is in a row")[2].partition("##")[0]
+
+    assert (
+        tuple(re.findall(r"`([a-z0-9_]+)`", " ".join(re.findall(r"^\| (`.*?) \|", table, re.MULTILINE))))
+        == COLUMNS
+    )
+    for sensor in ("sen1", "sen2"):
+        assert " ".join(band.name for band in facts.bands(sensor)) in table
+
+
+def test_no_file_names_a_place_of_a_machine() -> None:
+    """No absolute path of anybody's machine in what is published."""
+    for path in [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "benchmarks").rglob("*.json")]:
+        assert not re.search(r"(?<![\w./])/(home|root|work|tmp|Users)/", path.read_text()), path.name
+
+
+def test_results_are_json_with_a_machine() -> None:
+    """A number without its machine is no number."""
+    for path in (ROOT / "benchmarks" / "results").glob("*.json"):
+        assert json.loads(path.read_text())["machine"], path.name
