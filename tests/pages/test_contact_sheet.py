@@ -3,90 +3,22 @@
 import doctest
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
+from made_patches import Listed, patches, write_geo, write_h5
 from PIL import Image, ImageColor
 
 from so2sat_hf import facts
 from so2sat_hf.convert.build import BuildOptions, build
-from so2sat_hf.convert.patches import GeoBlock, PatchBlock
 from so2sat_hf.convert.source import open_source
 from so2sat_hf.errors import FolderError, So2SatError, SourceError
 from so2sat_hf.pages import choice, contact_sheet
-from so2sat_hf.pages.choice import Wish, choose, find_class, single_file
+from so2sat_hf.pages.choice import Wish, choose, single_file
 from so2sat_hf.pages.contact_sheet import PANELS, STRETCH, show
 from so2sat_hf.pages.contact_sheet import contact_sheet as draw
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "real_training_5.h5"
 SIDE = 128  # 32 pixels, four times as large
-
-
-def patches(labels, *, sen1=True, sen2=True, cities=None, **reflectance):
-    """Make a block: every sen2 band 0 but those named, every sen1 band 1e-9."""
-    num_rows = len(labels)
-    optical = np.zeros((num_rows, 10, 32, 32), np.float32)
-    for name, value in reflectance.items():
-        optical[:, facts.band(name).index] = value
-    geo = None
-    if cities:
-        zeros = np.zeros(num_rows)
-        geo = GeoBlock(cities, zeros.astype(np.int32), zeros, zeros, zeros, zeros)
-    return PatchBlock(
-        ids=[f"training/{row:06d}" for row in range(num_rows)],
-        label=np.array(labels, np.int64),
-        sen1=np.full((num_rows, 8, 32, 32), 1e-9, np.float32) if sen1 else None,
-        sen2=optical if sen2 else None,
-        geo=geo,
-    )
-
-
-class Listed:
-    """A source of labels and cities that counts the pixels it is asked for."""
-
-    def __init__(self, labels, cities=None, split="train"):
-        self.block = patches(labels, cities=cities)
-        self.num_rows = {split: len(labels)}
-        self.columns = ("id", "sen1", "sen2", "label") + (("city",) if cities else ())
-        self.rows_with_pixels = 0
-
-    def blocks(self, split, start, stop, *, columns, size):
-        for first in range(start, stop, size):
-            rows = slice(first, min(first + size, stop))
-            pixels = "sen2" in columns
-            self.rows_with_pixels += (rows.stop - first) * pixels
-            geo = self.block.geo
-            yield PatchBlock(
-                ids=self.block.ids[rows],
-                label=self.block.label[rows],
-                sen1=self.block.sen1[rows] if pixels else None,
-                sen2=self.block.sen2[rows] if pixels else None,
-                geo=patches([0] * len(geo.city[rows]), cities=geo.city[rows]).geo
-                if geo and "city" in columns
-                else None,
-            )
-
-
-def write_h5(path, labels):
-    """Write an image file of the published layout; the row number is in the pixels."""
-    rows = np.arange(len(labels)).reshape(-1, 1, 1, 1)
-    with h5py.File(path, "w") as file:
-        file["sen1"] = np.ones((len(labels), 32, 32, 8)) * (rows + 1)
-        file["sen2"] = (np.ones((len(labels), 32, 32, 10)) * (rows % 40) * 100) / 10_000
-        file["label"] = np.eye(17)[labels]
-
-
-def write_geo(path, num_rows):
-    """Write a geo file of 2026: patches near Munich and, every third one, near Berlin."""
-    berlin = np.arange(num_rows) % 3 == 0
-    east, north = np.where(berlin, 390_000.0, 690_000.0), np.where(berlin, 5_820_000.0, 5_335_000.0)
-    tfw = np.stack(
-        [np.full(num_rows, 10.0), *[np.zeros(num_rows)] * 2, np.full(num_rows, -10.0), east, north], 1
-    )
-    with h5py.File(path, "w") as file:
-        file["tfw"] = tfw
-        file["epsg"] = np.where(berlin, 32633, 32632).astype(np.int32)
-        file["city"] = np.where(berlin, "berlin", "munich").astype("S10")
 
 
 @pytest.fixture
@@ -247,166 +179,6 @@ def test_the_examples_in_the_docstrings_hold():
     """Doctests of the room."""
     for module in (choice, contact_sheet):
         assert doctest.testmod(module).failed == 0
-
-
-# the choice
-
-
-def test_without_a_filter_the_classes_take_turns():
-    """Seventeen patches of a skewed split are one of each class, in the order of the classes."""
-    source = Listed([*range(17), *[16] * 500])
-
-    chosen = choose(source, Wish(count=17))
-
-    assert source.block.label[list(chosen.rows)].tolist() == list(range(17))
-    assert (chosen.num_matching, chosen.filters) == (517, "")
-
-
-def test_every_class_gets_its_second_turn_before_a_third():
-    """Forty of seventeen classes are two or three each, and no patch twice."""
-    source = Listed(list(range(17)) * 30)
-
-    chosen = choose(source, Wish(count=40))
-
-    counts = np.bincount(source.block.label[list(chosen.rows)])
-    assert set(counts) == {2, 3}
-    assert len(set(chosen.rows)) == 40
-
-
-def test_small_choices_do_not_always_show_the_same_classes():
-    """Fewer patches than classes: chance decides which classes, so all are seen in the end."""
-    source = Listed(list(range(17)) * 3)
-
-    seen = {
-        int(source.block.label[row])
-        for seed in range(30)
-        for row in choose(source, Wish(count=4, seed=seed)).rows
-    }
-
-    assert seen == set(range(17))
-
-
-def test_a_seed_decides():
-    """Same seed, same patches; another seed, others."""
-    source = Listed(list(range(17)) * 30)
-
-    assert choose(source, Wish(seed=3)) == choose(source, Wish(seed=3))
-    assert choose(source, Wish(seed=3)) != choose(source, Wish(seed=4))
-
-
-def test_the_order_of_the_rows_does_not_matter():
-    """A built folder may hold the patches in another order: the ids chosen are the same."""
-    labels = np.arange(300) * 7 % 17
-    forward, backward = Listed(labels), Listed(labels[::-1])
-    backward.block.ids.reverse()
-
-    first, second = choose(forward, Wish(count=30)), choose(backward, Wish(count=30))
-
-    assert [forward.block.ids[row] for row in first.rows] == [backward.block.ids[row] for row in second.rows]
-
-
-def test_all_there_is_when_more_are_asked_for():
-    """Three patches are three, whatever the count."""
-    assert choose(Listed([5, 4, 5]), Wish(count=12)).rows == (1, 0, 2)
-
-
-def test_labels_and_cities_filter_together():
-    """Class and city both hold, and are said in words."""
-    source = Listed([1, 16, 16, 16, 2], ["munich", "munich", "berlin", "munich", "berlin"])
-
-    chosen = choose(source, Wish(label="water", city="Munich"))
-
-    assert set(chosen.rows) == {1, 3}
-    assert chosen.filters == "of LCZ G Water in Munich"
-    assert choose(source, Wish(city="berl")).filters == "in Berlin"
-
-
-def test_choosing_reads_no_pixels():
-    """Only the chosen rows are read with their pixels."""
-    source = Listed(list(range(17)) * 30)
-
-    choose(source, Wish())
-
-    assert source.rows_with_pixels == 0
-
-
-@pytest.mark.parametrize(
-    ("text", "code"),
-    [
-        ("10", "10"), ("1", "1"), ("a", "A"), ("G", "G"), ("LCZ 7", "7"), ("lczb", "B"), ("water", "G"),
-        ("open mid", "5"), ("Open mid-rise", "5"), ("OPEN MIDRISE", "5"), ("rock", "E"), ("sand", "F"),
-    ],
-)  # fmt: skip
-def test_a_class_is_found_by_code_or_name(text, code):
-    """Codes, names and unambiguous parts, in any case."""
-    assert find_class(text).code == code
-
-
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        ("17", "no such class"), ("0", "no such class"), ("", "no such class"), ("-", "no such class"),
-        ("ice", "no such class"), ("trees", "may be Dense trees or Scattered trees"),
-    ],
-)  # fmt: skip
-def test_other_words_list_the_classes(text, found):
-    """An index is not a code, and an ambiguous part is not guessed at."""
-    with pytest.raises(So2SatError) as caught:
-        find_class(text)
-
-    assert str(caught.value).startswith(f"--label {text}: {found}; expected one of 1 Compact high-rise, ")
-    assert str(caught.value).endswith("G Water")
-
-
-@pytest.mark.parametrize("text", ["newyork", "New York", "NEW YORK", "new-york", "york"])
-def test_a_city_is_found_by_key_or_name(text):
-    """Key, name or an unambiguous part."""
-    assert choose(Listed([1, 1], ["newyork", "berlin"]), Wish(city=text)).rows == (0,)
-
-
-def test_a_city_is_found_with_and_without_accents():
-    """São Paulo may be typed either way."""
-    source = Listed([1, 1], ["saopaulo", "berlin"])
-
-    assert choose(source, Wish(city="São Paulo")) == choose(source, Wish(city="sao paulo"))
-
-
-@pytest.mark.parametrize(
-    ("wish", "labels", "cities", "message"),
-    [
-        (
-            Wish(city="paris"),
-            [1],
-            ["berlin"],
-            r"--city paris: not in train; expected one of berlin\n.*--split",
-        ),
-        (
-            Wish(city="e"),
-            [1, 1],
-            ["berlin", "rome"],
-            "--city e: may be Berlin or Rome; expected one of berlin, rome",
-        ),
-        (Wish(city="paris"), [1], None, "--city: the source has no geolocation"),
-        (Wish(label="water"), [1, 4], None, "no patch of LCZ G Water; expected one of LCZ 2 .*, LCZ 5"),
-        (Wish("test"), [1], None, "split test: not in the source; expected one of train"),
-        (Wish(), [], None, "split: no patch in the source"),
-    ],
-)
-def test_what_is_not_there_is_said(wish, labels, cities, message):
-    """Each refusal names what there is instead."""
-    with pytest.raises(So2SatError, match=message):
-        choose(Listed(labels, cities), wish)
-
-
-def test_a_class_without_patches_in_the_city_names_those_with(raw):
-    """Filters that exclude each other say so."""
-    with pytest.raises(
-        So2SatError, match=r"train: no patch of LCZ G Water in Munich; expected one of LCZ 1 "
-    ):
-        choose(open_source(raw), Wish(label="G", city="munich"))
-
-
-# from files
 
 
 @pytest.mark.parametrize(
