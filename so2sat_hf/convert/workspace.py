@@ -8,6 +8,7 @@ dataset in OUT stays whole until the new one is complete.
 import fcntl
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -16,12 +17,14 @@ from pathlib import Path
 from so2sat_hf.convert.manifest import MANIFEST, README, Manifest
 from so2sat_hf.convert.plan import Shard
 from so2sat_hf.convert.shard import Receipt, receipt_path, write_text
-from so2sat_hf.errors import FolderError, So2SatError
+from so2sat_hf.errors import FolderError
 
 WORK = ".so2sat"
 PLAN = "plan.json"
 PUBLISHING = "publishing"
-REPLACED = "replaced.json"
+
+DATA_FILE = re.compile(r"([a-z0-9]+-)?[0-9]{5}-of-[0-9]{5}\.(parquet|arrow)")
+"""Names that only a build gives; whatever else lies in an output folder is not ours to remove."""
 
 
 class Workspace:
@@ -76,10 +79,6 @@ class Workspace:
             manifest: what OUT will hold.
             texts: name -> content of the small files, in the order in which they are written.
         """
-        previous = self.out / MANIFEST
-        replaced = self.stage / REPLACED
-        if previous.is_file():
-            write_text(replaced, previous.read_text())
         write_text(self.stage / PUBLISHING, "")
         for name in (README, MANIFEST):
             (self.out / name).unlink(missing_ok=True)
@@ -88,22 +87,19 @@ class Workspace:
             if staged.is_file():
                 final.parent.mkdir(parents=True, exist_ok=True)
                 staged.replace(final)
-        self._remove_replaced(manifest, replaced)
+        self._remove_replaced(manifest)
         for name, text in texts.items():
             write_text(self.out / name, text)
         shutil.rmtree(self.stage / "data", ignore_errors=True)
-        replaced.unlink(missing_ok=True)
 
-    def _remove_replaced(self, manifest: Manifest, replaced: Path) -> None:
-        """Remove what the previous manifest lists and the new one does not; nothing else."""
-        if not replaced.is_file():
-            return
-        with suppress(So2SatError):
-            old = Manifest.read_file(replaced)
-            for path in set(old.paths) - set(manifest.paths):
-                (self.out / path).unlink(missing_ok=True)
+    def _remove_replaced(self, manifest: Manifest) -> None:
+        """Remove the data files of earlier builds, finished or not; ``load_dataset`` would read them too."""
+        for path in sorted((self.out / "data").glob("*/*")):
+            listed = path.relative_to(self.out).as_posix() in manifest.paths
+            if not listed and DATA_FILE.fullmatch(path.name):
+                path.unlink()
                 with suppress(OSError):  # not empty: something foreign lies there
-                    (self.out / path).parent.rmdir()
+                    path.parent.rmdir()
 
 
 @contextmanager

@@ -6,12 +6,14 @@ import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import Mock
 
 import h5py
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
+from datasets.exceptions import NonMatchingSplitsSizesError
 
 from so2sat_hf.convert import build as build_module
 from so2sat_hf.convert.build import BuildOptions, build
@@ -19,7 +21,7 @@ from so2sat_hf.convert.built import open_built
 from so2sat_hf.convert.manifest import Manifest
 from so2sat_hf.convert.patches import COLUMNS
 from so2sat_hf.convert.raw import RawSource, open_raw
-from so2sat_hf.convert.workspace import WORK, locked
+from so2sat_hf.convert.workspace import WORK, Workspace, locked
 from so2sat_hf.errors import FolderError, LossyError, So2SatError, SourceError
 from so2sat_hf.synthetic import write_raw
 
@@ -198,6 +200,33 @@ def test_only_unfinished_shards_are_done_again(
 
     assert (report.written, report.reused) == (6, 3)
     assert published(tmp_path / "out") == published(out)
+
+
+def test_a_third_plan_after_a_killed_publication_leaves_nothing_old(
+    source: RawSource, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever earlier builds left under other names is gone, or load_dataset would read it too."""
+    folder = tmp_path / "out"
+    build(source, folder, BuildOptions(rows_per_shard=30), jobs=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(Workspace, "_remove_replaced", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            build(source, folder, BuildOptions(rows_per_shard=90), jobs=1)
+    assert not (folder / "README.md").exists()
+    assert not (folder / "manifest.json").exists()
+
+    build(source, folder, BuildOptions(rows_per_shard=60), jobs=1)
+
+    assert published(folder) == published(out)
+
+
+def test_a_missing_file_is_noticed_by_load_dataset(out: Path, tmp_path: Path) -> None:
+    """The sizes of the splits are in the README, and datasets checks them."""
+    copy = shutil.copytree(out, tmp_path / "out")
+    (copy / Manifest.read(copy).shards[0].path).unlink()
+
+    with pytest.raises(NonMatchingSplitsSizesError):
+        load_dataset(str(copy), split="train")
 
 
 @pytest.mark.parametrize("damage", ["removed", "shortened"])
