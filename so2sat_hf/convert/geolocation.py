@@ -90,16 +90,23 @@ def lonlat_of(
     epsg: int, x: NDArray[np.float64], y: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """UTM metres of a zone -> WGS 84 longitude and latitude in degrees, each (n,)."""
-    longitude, latitude = _to_lonlat(int(epsg)).transform(x, y)
-    return longitude, latitude
+    return _transform(_to_lonlat(int(epsg)), x, y)
 
 
 def utm_of(
     epsg: int, longitude: NDArray[np.float64], latitude: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """WGS 84 degrees -> UTM metres of a zone, each (n,)."""
-    x, y = _to_utm(int(epsg)).transform(longitude, latitude)
-    return x, y
+    return _transform(_to_utm(int(epsg)), longitude, latitude)
+
+
+def _transform(
+    transformer: Transformer, x: NDArray[np.float64], y: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Transform n points; lists, because pyproj would take an array of one element for a scalar."""
+    if len(x) == 1:
+        return tuple(np.array(values) for values in transformer.transform(x.tolist(), y.tolist()))
+    return transformer.transform(x, y)
 
 
 @cache
