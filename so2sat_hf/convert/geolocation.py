@@ -105,7 +105,8 @@ def _transform(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Transform n points; lists, because pyproj would take an array of one element for a scalar."""
     if len(x) == 1:
-        return tuple(np.array(values) for values in transformer.transform(x.tolist(), y.tolist()))
+        first, second = transformer.transform(x.tolist(), y.tolist())
+        return np.array(first), np.array(second)
     return transformer.transform(x, y)
 
 
