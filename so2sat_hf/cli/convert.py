@@ -9,7 +9,7 @@ from so2sat_hf.cli.progress import bar, bars, note, unpacking, warn
 
 PATH = click.Path(path_type=Path)
 JOBS = click.option(
-    "--jobs", "-j", type=click.IntRange(min=1), help="Worker processes; default: one per core."
+    "--jobs", "-j", type=click.IntRange(min=1), help="Processes at work; default: one per core."
 )
 
 

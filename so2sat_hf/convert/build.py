@@ -119,7 +119,7 @@ def build(
         source: where patches come from.
         out: the folder; new, empty, or built before.
         options: what to make.
-        jobs: worker processes; 1 works in this process; default: one per core.
+        jobs: processes at work, this one among them; default: one per core.
         executor: runs the shards instead of processes of our own, e.g. Dask's ``Client.get_executor()``;
             its workers must see the same files.
         progress: called with the number of rows of each shard that is done, reused ones first.

@@ -1,8 +1,7 @@
 """A built folder as a source: Parquet becomes Arrow shards on a training machine, without the HDF5."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,6 +11,9 @@ from so2sat_hf.convert.manifest import MANIFEST, Manifest, ShardRecord
 from so2sat_hf.convert.patches import GEO_COLUMNS, PatchBlock, SourceRecord
 from so2sat_hf.convert.table import to_block
 from so2sat_hf.errors import SourceError
+
+PART_ROWS = 256
+"""Rows of a Parquet file that are decoded at once: a third of the memory of a whole row group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,7 @@ def read_tables(
     start: int = 0,
     stop: int | None = None,
 ) -> Iterator[pa.Table]:
-    """Yield rows ``start`` to ``stop`` of a data file, one row group (or record batch) at a time.
+    """Yield rows ``start`` to ``stop`` of a data file, a few hundred at a time.
 
     Row groups outside that range are not read.
 
@@ -122,12 +124,11 @@ def read_tables(
     path = folder / shard.path
     stop = shard.rows if stop is None else stop
     try:
-        position = 0
-        for num_rows, read in _groups(path, columns):
-            low, high = max(start - position, 0), min(stop - position, num_rows)
+        for position, table in _parts(path, columns, start, stop):
+            low, high = max(start - position, 0), min(stop - position, len(table))
             if low < high:
-                yield read().slice(low, high - low)
-            position += num_rows
+                yield table.slice(low, high - low)
+            del table  # before the next one is read
     except (OSError, pa.ArrowException) as error:
         raise SourceError(
             path,
@@ -137,15 +138,21 @@ def read_tables(
         ) from error
 
 
-def _groups(path: Path, columns: list[str] | None) -> Iterator[tuple[int, Callable[[], pa.Table]]]:
-    """Yield (rows, function that reads them) for each row group or record batch of a file."""
+def _parts(path: Path, columns: list[str] | None, start: int, stop: int) -> Iterator[tuple[int, pa.Table]]:
+    """Yield (first row, rows) of the parts of a file that may hold rows ``start`` to ``stop``."""
+    position = 0
     if path.suffix == ".parquet":
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, pre_buffer=False) as file:
             for group in range(file.num_row_groups):
-                read = partial(file.read_row_group, group, columns=columns, use_threads=False)
-                yield file.metadata.row_group(group).num_rows, read
+                num_rows = file.metadata.row_group(group).num_rows
+                if position < stop and position + num_rows > start:
+                    batches = file.iter_batches(PART_ROWS, [group], columns, use_threads=False)
+                    for index, batch in enumerate(batches):
+                        yield position + index * PART_ROWS, pa.Table.from_batches([batch])
+                position += num_rows
     else:
         with pa.memory_map(str(path)) as stream, pa.ipc.open_file(stream) as file:
             for index in range(file.num_record_batches):
                 table = pa.Table.from_batches([file.get_batch(index)])  # mapped, not read
-                yield len(table), partial(table.select, columns or table.column_names)
+                yield position, table.select(columns or table.column_names)
+                position += len(table)

@@ -37,7 +37,7 @@ def run(
     Args:
         function: a module-level function, so that it can be sent to another process.
         tasks: key -> argument; picklable.
-        jobs: worker processes; 1 works in this process; default: one per core.
+        jobs: processes at work, this one among them; default: one per core.
         executor: used instead of processes of our own, and left running.
 
     Raises:
@@ -48,9 +48,14 @@ def run(
         for key, task in tasks.items():
             yield key, function(task)
         return
-    with _pool(jobs) if executor is None else _borrowed(executor) as pool:
+    with _pool(jobs - 1) if executor is None else _borrowed(executor) as pool:
         futures = {pool.submit(function, task): key for key, task in tasks.items()}
         try:
+            if executor is None:  # this process works too; while a pool is starting, it alone
+                for future in reversed(list(futures)):
+                    if future.cancel():
+                        key = futures.pop(future)
+                        yield key, function(tasks[key])
             for future in as_completed(futures):
                 yield futures[future], future.result()
         except BrokenProcessPool as error:

@@ -81,9 +81,8 @@ def _sums(pixels: NDArray[np.float32], bands: tuple[facts.Band, ...]) -> NDArray
     flat = pixels.reshape(*pixels.shape[:2], -1)
     if any(band.model_unit != "reflectance" for band in bands):
         flat = np.stack([to_model_unit(band, flat[:, i]) for i, band in enumerate(bands)], axis=1)
-    total = flat.sum(axis=2).sum(axis=0, dtype=np.float64)
-    squares = np.square(flat).sum(axis=2).sum(axis=0, dtype=np.float64)
-    return np.stack([total, squares])
+    squares = np.matmul(flat[:, :, None, :], flat[:, :, :, None])[:, :, 0, 0]
+    return np.stack([flat.sum(axis=2).sum(axis=0, dtype=np.float64), squares.sum(axis=0, dtype=np.float64)])
 
 
 def merge(parts: Iterable[Mapping[str, Moments]]) -> dict[str, Moments]:

@@ -53,12 +53,12 @@ class Shard:
 def count_shards(split: str, num_rows: int, rows_per_shard: int | None = None) -> int:
     """How many shards a split gets.
 
-    Without a wish the published splits get their nominal count; a smaller split gets fewer,
-    so that no shard but the only one holds less than about one row group.
+    Without a wish the published splits get their nominal count; a smaller split gets one shard
+    for each row group.
     """
     if rows_per_shard is not None:
         return max(1, math.ceil(num_rows / rows_per_shard))
-    return max(1, min(NOMINAL_SHARDS.get(split, 64), num_rows // ROW_GROUP_ROWS))
+    return max(1, min(NOMINAL_SHARDS.get(split, 64), math.ceil(num_rows / ROW_GROUP_ROWS)))
 
 
 def plan_shards(

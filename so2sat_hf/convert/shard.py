@@ -23,6 +23,9 @@ from so2sat_hf.errors import FolderError, So2SatError
 LEAF = ".list.element" * 3
 """Parquet path from an Array3D column to its values."""
 
+PIXELS = ("sen1", "sen2")
+"""Columns whose smallest and largest value per page nobody filters by."""
+
 STATISTICS_SPLIT = "train"
 """Statistics for normalisation are those of the data a model trains on."""
 
@@ -129,6 +132,7 @@ def parquet_writer(sink: Any, schema: pa.Schema) -> pq.ParquetWriter:  # noqa: A
         compression_level=1,
         use_byte_stream_split=[f"sen1{LEAF}"],
         use_dictionary=[f"sen2{LEAF}", "city", "epsg", "label"],
+        write_statistics=[name for name in schema.names if name not in PIXELS],
         write_page_index=True,
     )
 

@@ -74,7 +74,7 @@ def verify(
     Args:
         folder: what ``so2sat build`` wrote.
         against: the published files; with them every value is compared, back to the float64.
-        jobs: worker processes; default: one per core.
+        jobs: processes at work, this one among them; default: one per core.
         executor: see :func:`so2sat_hf.convert.build.build`.
         progress: called with the rows of each shard that was checked.
 
@@ -154,7 +154,9 @@ def _check_shard(task: _Task) -> tuple[int, list[str]]:
                 comparison = _Comparison(task, table, task.start + row)
                 problems += comparison.problems()
                 num_values += comparison.num_values
+                del comparison
             row += len(table)
+            del table  # before the next one is read
         if row != shard.rows:
             problems.append(f"{shard.path}: {row:,} rows, but {shard.rows:,} in the manifest")
     except So2SatError as error:

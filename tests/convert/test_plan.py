@@ -31,9 +31,9 @@ def test_published_splits_have_the_promised_number_of_files() -> None:
     assert [sum(s.split == split for s in shards) for split in ("train", "validation", "test")] == [64, 8, 8]
 
 
-@pytest.mark.parametrize(("num_rows", "count"), [(1, 1), (1023, 1), (2047, 1), (2048, 2), (10**6, 64)])
+@pytest.mark.parametrize(("num_rows", "count"), [(1, 1), (1024, 1), (1025, 2), (2048, 2), (10**6, 64)])
 def test_small_splits_get_few_files(num_rows: int, count: int) -> None:
-    """No file but the only one holds less than about a row group."""
+    """One for each row group, up to the published count."""
     assert count_shards("train", num_rows) == count
 
 
