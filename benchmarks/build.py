@@ -23,13 +23,16 @@ import measure
 
 OURS, BARE, USER, TFDS = "so2sat_build.py", "bare_writers.py", "from_generator.py", "tfds_so2sat.py"
 
+SHARDS = ["--rows-per-shard", "800"]
+"""Files and row groups of one size whatever the number of rows, so that memory can be compared."""
+
 CONTENDERS = {  # name -> script, arguments
-    "so2sat parquet, 1 job": (OURS, ["--format", "parquet", "--jobs", "1"]),
-    "so2sat parquet, 2 jobs": (OURS, ["--format", "parquet", "--jobs", "2"]),
-    "so2sat arrow, 1 job": (OURS, ["--format", "arrow", "--jobs", "1"]),
-    "so2sat arrow, 2 jobs": (OURS, ["--format", "arrow", "--jobs", "2"]),
-    "bare ParquetWriter, 1 process": (BARE, ["--jobs", "1"]),
-    "bare ParquetWriter, 2 processes": (BARE, ["--jobs", "2"]),
+    "so2sat parquet, 1 job": (OURS, ["--format", "parquet", "--jobs", "1", *SHARDS]),
+    "so2sat parquet, 2 jobs": (OURS, ["--format", "parquet", "--jobs", "2", *SHARDS]),
+    "so2sat arrow, 1 job": (OURS, ["--format", "arrow", "--jobs", "1", *SHARDS]),
+    "so2sat arrow, 2 jobs": (OURS, ["--format", "arrow", "--jobs", "2", *SHARDS]),
+    "bare ParquetWriter, 1 process": (BARE, ["--jobs", "1", *SHARDS]),
+    "bare ParquetWriter, 2 processes": (BARE, ["--jobs", "2", *SHARDS]),
     "from_generator + to_parquet": (USER, ["--jobs", "1"]),
     "from_generator + to_parquet, num_proc=2": (USER, ["--jobs", "2"]),
     "TFDS so2sat/all": (TFDS, []),

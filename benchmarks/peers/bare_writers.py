@@ -70,8 +70,10 @@ def main():
     parser.add_argument("raw", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--rows-per-shard", type=int)
     arguments = parser.parse_args()
-    shards = plan_shards(open_source(arguments.raw).num_rows)
+    num_rows = open_source(arguments.raw).num_rows
+    shards = plan_shards(num_rows, rows_per_shard=arguments.rows_per_shard)
 
     def job():
         context = multiprocessing.get_context("spawn")

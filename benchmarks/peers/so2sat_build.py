@@ -25,11 +25,12 @@ def main():
     parser.add_argument("out", type=Path)
     parser.add_argument("--format", default="parquet", choices=("parquet", "arrow"))
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--rows-per-shard", type=int)
     parser.add_argument("--verify", action="store_true", help="do not build: compare OUT with RAW")
     arguments = parser.parse_args()
 
     def run_build():
-        options = BuildOptions(file_format=arguments.format)
+        options = BuildOptions(file_format=arguments.format, rows_per_shard=arguments.rows_per_shard)
         manifest = build(open_source(arguments.raw), arguments.out, options, jobs=arguments.jobs).manifest
         return {
             "rows": manifest.num_rows,

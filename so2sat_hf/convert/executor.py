@@ -4,12 +4,13 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import wait as wait_for_futures
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from multiprocessing.connection import wait
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from so2sat_hf.errors import So2SatError
 
@@ -48,31 +49,94 @@ def run(
         for key, task in tasks.items():
             yield key, function(task)
         return
-    with _pool(jobs - 1) if executor is None else _borrowed(executor) as pool:
-        futures = {pool.submit(function, task): key for key, task in tasks.items()}
+    try:
+        if executor is None:
+            with _pool(jobs - 1) as pool:
+                yield from _Crew(function, tasks, pool, jobs - 1).results()
+        else:
+            yield from _submit_all(function, tasks, executor)
+    except BrokenProcessPool as error:
+        raise So2SatError(
+            "worker",
+            found="a worker process died, probably for lack of memory",
+            remedy="run the same command again with fewer --jobs: it continues",
+        ) from error
+
+
+def _submit_all(
+    function: Callable[[Task], Result], tasks: Mapping[Key, Task], executor: Executor
+) -> Iterator[tuple[Key, Result]]:
+    futures = {executor.submit(function, task): key for key, task in tasks.items()}
+    try:
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    finally:
+        for future in futures:
+            future.cancel()
+
+
+class _Crew(Generic[Key, Task, Result]):
+    """This process and the workers of a pool take tasks from one queue, each when it is free.
+
+    A pool that is given every task at once keeps some back for each worker, and this process would wait for
+    them at the end. Here a worker's next task is sent when its last one is done, by the thread of the pool
+    that notices.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[Task], Result],
+        tasks: Mapping[Key, Task],
+        pool: Executor,
+        num_workers: int,
+    ) -> None:
+        self._function = function
+        self._queue = deque(tasks.items())
+        self._pool = pool
+        self._running: dict[Future[Result], Key] = {}
+        self._lock = threading.Lock()
+        for _ in range(num_workers):
+            self._send()
+
+    def _send(self, done: "Future[Result] | None" = None) -> None:
+        """Send a worker the next task, unless its last one failed."""
+        if done is not None and (done.cancelled() or done.exception() is not None):
+            return
+        with self._lock:
+            if not self._queue:
+                return
+            key, task = self._queue.popleft()
+            future = self._pool.submit(self._function, task)
+            self._running[future] = key
+        future.add_done_callback(self._send)
+
+    def results(self) -> Iterator[tuple[Key, Result]]:
+        """Work until the queue is empty, then wait for the workers; yield whatever is done."""
         try:
-            if executor is None:  # this process works too; while a pool is starting, it alone
-                for future in reversed(list(futures)):
-                    if future.cancel():
-                        key = futures.pop(future)
-                        yield key, function(tasks[key])
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        except BrokenProcessPool as error:
-            raise So2SatError(
-                "worker",
-                found="a worker process died, probably for lack of memory",
-                remedy="run the same command again with fewer --jobs: it continues",
-            ) from error
+            while task := self._take():
+                yield task[0], self._function(task[1])
+                yield from self._finished()
+            while running := self._at_work():
+                wait_for_futures(running, return_when=FIRST_COMPLETED)
+                yield from self._finished()
         finally:
-            for future in futures:
-                future.cancel()
+            with self._lock:
+                self._queue.clear()
 
+    def _take(self) -> tuple[Key, Task] | None:
+        with self._lock:
+            return self._queue.pop() if self._queue else None
 
-@contextmanager
-def _borrowed(executor: Executor) -> Iterator[Executor]:
-    """Use an executor without shutting it down."""
-    yield executor
+    def _at_work(self) -> list["Future[Result]"]:
+        with self._lock:
+            return list(self._running)
+
+    def _finished(self) -> Iterator[tuple[Key, Result]]:
+        with self._lock:
+            done = [future for future in self._running if future.done()]
+            keys = [self._running.pop(future) for future in done]
+        for key, future in zip(keys, done, strict=True):
+            yield key, future.result()
 
 
 def _pool(jobs: int) -> ProcessPoolExecutor:
