@@ -31,34 +31,48 @@ def read(name):
 
 def block():
     """Return the lines between the marks."""
-    build, full, limits = read("build"), read("full_validation"), read("limits")
-    size = max(build["sizes"], key=int)
-    entries = build["sizes"][size]
-    machine = build["machine"]
+    return "\n".join(
+        [*speed(read("build")), "", full_size(read("full_validation")), limit(read("limits")), ""]
+    )
+
+
+def speed(results):
+    """Return the table of contenders at the largest size."""
+    size = max(results["sizes"], key=int)
+    entries, machine = results["sizes"][size], results["machine"]
+    rounds = len(entries["so2sat parquet, 1 job"]["runs"])
+    place = f"{machine['cores']} cores of an {machine['cpu']}, {results['date']}"
+    yield f"Building {int(size):,} generated patches with all 18 bands, side by side in one run of"
+    yield f"`benchmarks/build.py`, median of {rounds} rounds; {place}:"
+    yield ""
+    yield "| | patches/s | times `from_generator` | peak memory of a process |"
+    yield "|---|---|---|---|"
     user = entries["from_generator + to_parquet"]["median"]["patches_per_second"]
-    lines = [
-        f"Building {int(size):,} generated patches with all 18 bands, median of "
-        f"{len(entries['so2sat parquet, 1 job']['runs'])} rounds side by side; "
-        f"{machine['cores']} cores of an {machine['cpu']}, {build['date']} (`benchmarks/build.py`):",
-        "",
-        "| | patches/s | × `from_generator` | peak memory of a process |",
-        "|---|---|---|---|",
-    ]
     for name, shown in NAMES.items():
         if "median" in entries[name]:
             rate = entries[name]["median"]["patches_per_second"]
             memory = entries[name]["worst"]["peak_rss_mb"]
-            lines.append(f"| {shown} | {rate:,.0f} | {rate / user:.1f} | {memory:,.0f} MB |")
-    lines += [
-        "",
-        f"* A split of the published size ({full['rows']:,} patches, {full['source_bytes'] / 1e9:.2f} GB) "
-        f"builds in {full['build']['seconds']:.0f} s and verifies, every value, in "
-        f"{full['verify']['seconds']:.0f} s; {full['bytes_per_patch'] / 1000:.1f} kB a patch instead of 147.6 "
-        f"({full['date']}).",
-        f"* {limits['rows']:,} rows in one split, beyond the {limits['limit_rows']:,} where one Arrow table of "
-        f"`sen2` ends, build with {limits['build']['peak_rss_mb']:.0f} MB a process ({limits['date']}).",
-    ]
-    return "\n".join(lines) + "\n"
+            yield f"| {shown} | {rate:,.0f} | {rate / user:.1f} | {memory:,.0f} MB |"
+
+
+def full_size(results):
+    """Return the sentence on a split of the published size."""
+    build, verify = (results[job]["seconds"] for job in ("build", "verify"))
+    size = f"{results['rows']:,} patches, {results['source_bytes'] / 1e9:.2f} GB"
+    kilobytes = f"{results['bytes_per_patch'] / 1000:.1f} kB a patch instead of 147.6"
+    return (
+        f"* A split of the published size ({size}) builds in {build:.0f} s and verifies, every value, "
+        f"in {verify:.0f} s; {kilobytes}."
+    )
+
+
+def limit(results):
+    """Return the sentence on rows beyond the limit of one Arrow table."""
+    memory = results["build"]["peak_rss_mb"]
+    return (
+        f"* {results['rows']:,} rows in one split, beyond the {results['limit_rows']:,} where one table of "
+        f"`sen2` ends, build with {memory:.0f} MB a process."
+    )
 
 
 def main():

@@ -3,6 +3,8 @@
 import json
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -90,6 +92,26 @@ def test_no_file_names_a_place_of_a_machine() -> None:
     """No absolute path of anybody's machine in what is published."""
     for path in [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "benchmarks").rglob("*.json")]:
         assert not re.search(r"(?<![\w./])/(home|root|work|tmp|Users)/", path.read_text()), path.name
+
+
+def test_the_figures_of_the_readme_are_those_of_the_results() -> None:
+    """The block between the marks is made by benchmarks/table.py, and nobody edits it."""
+    script = ROOT / "benchmarks" / "table.py"
+
+    done = subprocess.run([sys.executable, script, "--check"], check=False)
+
+    assert done.returncode == 0, "run python benchmarks/table.py"
+
+
+def test_the_benchmark_runs(tmp_path: Path) -> None:
+    """A smoke run of every contender that is installed here."""
+    script = ROOT / "benchmarks" / "build.py"
+    args = [sys.executable, script, "--quick", "--work", tmp_path]
+
+    done = subprocess.run(args, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert "so2sat parquet, 2 jobs" in done.stdout
 
 
 def test_results_are_json_with_a_machine() -> None:
