@@ -1,12 +1,10 @@
 """A build: the same bytes however it is reached, resumed, refused, and read back with its README."""
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from unittest.mock import Mock
 
 import h5py
 import numpy as np
@@ -14,35 +12,17 @@ import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
 from datasets.exceptions import NonMatchingSplitsSizesError
+from folders import published
 
-from so2sat_hf.convert import build as build_module
 from so2sat_hf.convert.build import BuildOptions, build
 from so2sat_hf.convert.built import open_built
 from so2sat_hf.convert.manifest import Manifest
 from so2sat_hf.convert.patches import COLUMNS
 from so2sat_hf.convert.raw import RawSource, open_raw
-from so2sat_hf.convert.workspace import WORK, Workspace, locked
-from so2sat_hf.errors import FolderError, LossyError, So2SatError, SourceError
-from so2sat_hf.synthetic import write_raw
+from so2sat_hf.convert.workspace import WORK
+from so2sat_hf.errors import LossyError, So2SatError
 
 Write = Callable[..., Path]
-
-
-def published(folder: Path) -> dict[str, str]:
-    """Path -> hash of everything but the work folder."""
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and WORK not in path.parts
-    }
-
-
-@pytest.fixture(scope="module")
-def out(source: RawSource, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder built in this process with 60 rows a file."""
-    folder = tmp_path_factory.mktemp("built") / "out"
-    build(source, folder, BuildOptions(rows_per_shard=60), jobs=1)
-    return folder
 
 
 def test_what_a_build_leaves(out: Path) -> None:
@@ -156,70 +136,6 @@ def test_a_folder_without_its_readme_still_has_the_right_splits(out: Path, tmp_p
     assert {name: len(split) for name, split in data.items()} == {"train": 260, "validation": 90, "test": 70}
 
 
-def test_a_rebuild_in_place_shows_the_new_values(tmp_path: Path) -> None:
-    """A process that has loaded the old rows sees the new ones after a rebuild; nothing old stays behind."""
-    raw, out = tmp_path / "raw", tmp_path / "out"
-    write_raw(raw, train=40, validation=0, test=10, seed=1)
-    build(open_raw(raw), out, BuildOptions(rows_per_shard=10), jobs=1)
-    before = load_dataset(str(out), split="train")["sen2"][0]
-    foreign = out / "data" / "train" / "mine.txt"
-    foreign.write_text("not ours")
-    shutil.rmtree(raw)
-    write_raw(raw, train=30, validation=0, test=10, seed=2)
-
-    report = build(open_raw(raw), out, BuildOptions(rows_per_shard=10), jobs=1)
-    after = load_dataset(str(out), split="train")
-
-    assert (report.written, report.reused) == (4, 0)
-    assert len(after) == 30
-    assert after["sen2"][0] != before
-    assert foreign.is_file()
-    assert len(list((out / "data" / "train").glob("*.parquet"))) == 3
-
-
-def test_only_unfinished_shards_are_done_again(
-    source: RawSource, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """After a failure in the middle, a rerun writes the rest and the result is the same."""
-    options = BuildOptions(rows_per_shard=60)
-    real, calls = build_module.write_shard, []
-
-    def failing(task: object) -> object:
-        calls.append(task)
-        if len(calls) == 4:
-            raise OSError(28, "No space left on device")
-        return real(task)
-
-    monkeypatch.setattr(build_module, "write_shard", failing)
-    with pytest.raises(FolderError, match="No space left on device"):
-        build(source, tmp_path / "out", options, jobs=1)
-    monkeypatch.undo()
-
-    assert published(tmp_path / "out") == {}
-    report = build(source, tmp_path / "out", options, jobs=1)
-
-    assert (report.written, report.reused) == (6, 3)
-    assert published(tmp_path / "out") == published(out)
-
-
-def test_a_third_plan_after_a_killed_publication_leaves_nothing_old(
-    source: RawSource, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whatever earlier builds left under other names is gone, or load_dataset would read it too."""
-    folder = tmp_path / "out"
-    build(source, folder, BuildOptions(rows_per_shard=30), jobs=1)
-    with monkeypatch.context() as patch:
-        patch.setattr(Workspace, "_remove_replaced", Mock(side_effect=KeyboardInterrupt))
-        with pytest.raises(KeyboardInterrupt):
-            build(source, folder, BuildOptions(rows_per_shard=90), jobs=1)
-    assert not (folder / "README.md").exists()
-    assert not (folder / "manifest.json").exists()
-
-    build(source, folder, BuildOptions(rows_per_shard=60), jobs=1)
-
-    assert published(folder) == published(out)
-
-
 def test_a_missing_file_is_noticed_by_load_dataset(out: Path, tmp_path: Path) -> None:
     """The sizes of the splits are in the README, and datasets checks them."""
     copy = shutil.copytree(out, tmp_path / "out")
@@ -227,31 +143,6 @@ def test_a_missing_file_is_noticed_by_load_dataset(out: Path, tmp_path: Path) ->
 
     with pytest.raises(NonMatchingSplitsSizesError):
         load_dataset(str(copy), split="train")
-
-
-@pytest.mark.parametrize("damage", ["removed", "shortened"])
-def test_a_damaged_file_is_written_again(source: RawSource, out: Path, tmp_path: Path, damage: str) -> None:
-    """A rerun over a finished folder mends what is missing or has the wrong size."""
-    shutil.copytree(out, tmp_path / "out")
-    victim = tmp_path / "out" / Manifest.read(out).shards[1].path
-    victim.unlink() if damage == "removed" else victim.write_bytes(victim.read_bytes()[:-1])
-
-    report = build(source, tmp_path / "out", BuildOptions(rows_per_shard=60), jobs=1)
-
-    assert (report.written, report.reused) == (1, 8)
-    assert published(tmp_path / "out") == published(out)
-
-
-def test_a_changed_source_redoes_everything(write_h5: Write, tmp_path: Path) -> None:
-    """Size and time of the sources are part of the plan."""
-    path = write_h5(num_rows=6)
-    build(open_raw(path.parent), tmp_path / "out", jobs=1)
-    write_h5(num_rows=6, label=np.eye(17)[[1, 2, 3, 4, 5, 6]])
-
-    report = build(open_raw(path.parent), tmp_path / "out", jobs=1)
-
-    assert report.reused == 0
-    assert load_dataset(str(tmp_path / "out"), split="train")["label"][:] == [1, 2, 3, 4, 5, 6]
 
 
 def test_parquet_becomes_arrow_without_the_hdf5(out: Path, source: RawSource, tmp_path: Path) -> None:
@@ -321,37 +212,6 @@ def test_rounding_stops_unless_allowed_and_is_on_record(write_h5: Write, tmp_pat
     assert Manifest.read(tmp_path / "out").rounding == {"sen2": pytest.approx(error)}
     assert Manifest.read(tmp_path / "arrow").rounding == Manifest.read(tmp_path / "out").rounding
     assert "Some values were rounded" in (tmp_path / "out" / "README.md").read_text()
-
-
-def test_a_bad_value_leaves_no_dataset(write_h5: Write, tmp_path: Path) -> None:
-    """A worker's error arrives whole, and OUT has no final file."""
-    label = np.eye(17)[np.zeros(6, int)]
-    label[4, 7] = 1
-    folder = write_h5(label=label).parent
-
-    with pytest.raises(SourceError, match="label of row 4"):
-        build(open_raw(folder), tmp_path / "out", BuildOptions(rows_per_shard=1), jobs=2)
-    assert published(tmp_path / "out") == {}
-
-
-@pytest.mark.parametrize("kind", ["foreign", "file", "busy", "below a file"])
-def test_a_folder_that_cannot_be_used_is_refused(source: RawSource, tmp_path: Path, kind: str) -> None:
-    """Foreign files stay untouched, and two builds never write into one folder."""
-    out = tmp_path / "out"
-    if kind == "foreign":
-        out.mkdir()
-        (out / "thesis.doc").write_text("mine")
-    elif kind == "file":
-        out.write_text("mine")
-    elif kind == "below a file":
-        out.write_text("mine")
-        out = out / "deeper"
-    if kind == "busy":
-        with locked(out), pytest.raises(FolderError, match="another build is writing here"):
-            build(source, out, jobs=1)
-    else:
-        with pytest.raises(FolderError, match=r"not empty|a file|not a folder"):
-            build(source, out, jobs=1)
 
 
 def test_statistics_are_those_of_the_training_rows(out: Path, source: RawSource) -> None:

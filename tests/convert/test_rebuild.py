@@ -1,0 +1,178 @@
+"""Building again: resumed, mended, replaced in place, refused; never a mixture, never a half file."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from unittest.mock import Mock
+
+import numpy as np
+import pytest
+from datasets import load_dataset
+from folders import published
+
+from so2sat_hf.convert import build as build_module
+from so2sat_hf.convert.build import BuildOptions, build
+from so2sat_hf.convert.manifest import Manifest
+from so2sat_hf.convert.raw import RawSource, open_raw
+from so2sat_hf.convert.workspace import WORK, Workspace, locked
+from so2sat_hf.errors import FolderError, SourceError
+from so2sat_hf.synthetic import write_raw
+
+Write = Callable[..., Path]
+
+
+def test_a_rebuild_in_place_shows_the_new_values(tmp_path: Path) -> None:
+    """A process that has loaded the old rows sees the new ones after a rebuild; nothing old stays behind."""
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    write_raw(raw, train=40, validation=0, test=10, seed=1)
+    build(open_raw(raw), out, BuildOptions(rows_per_shard=10), jobs=1)
+    before = load_dataset(str(out), split="train")["sen2"][0]
+    foreign = out / "data" / "train" / "mine.txt"
+    foreign.write_text("not ours")
+    shutil.rmtree(raw)
+    write_raw(raw, train=30, validation=0, test=10, seed=2)
+
+    report = build(open_raw(raw), out, BuildOptions(rows_per_shard=10), jobs=1)
+    after = load_dataset(str(out), split="train")
+
+    assert (report.written, report.reused) == (4, 0)
+    assert len(after) == 30
+    assert after["sen2"][0] != before
+    assert foreign.is_file()
+    assert len(list((out / "data" / "train").glob("*.parquet"))) == 3
+
+
+def test_only_unfinished_shards_are_done_again(
+    source: RawSource, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a failure in the middle, a rerun writes the rest and the result is the same."""
+    options = BuildOptions(rows_per_shard=60)
+    real, calls = build_module.write_shard, []
+
+    def failing(task: object) -> object:
+        calls.append(task)
+        if len(calls) == 4:
+            raise OSError(28, "No space left on device")
+        return real(task)
+
+    monkeypatch.setattr(build_module, "write_shard", failing)
+    with pytest.raises(FolderError, match="No space left on device"):
+        build(source, tmp_path / "out", options, jobs=1)
+    monkeypatch.undo()
+
+    assert published(tmp_path / "out") == {}
+    report = build(source, tmp_path / "out", options, jobs=1)
+
+    assert (report.written, report.reused) == (6, 3)
+    assert published(tmp_path / "out") == published(out)
+
+
+def test_a_third_plan_after_a_killed_publication_leaves_nothing_old(
+    source: RawSource, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever earlier builds left under other names is gone, or load_dataset would read it too."""
+    folder = tmp_path / "out"
+    build(source, folder, BuildOptions(rows_per_shard=30), jobs=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(Workspace, "_remove_replaced", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            build(source, folder, BuildOptions(rows_per_shard=90), jobs=1)
+    assert not (folder / "README.md").exists()
+    assert not (folder / "manifest.json").exists()
+
+    build(source, folder, BuildOptions(rows_per_shard=60), jobs=1)
+
+    assert published(folder) == published(out)
+
+
+def test_a_killed_publication_is_finished_by_the_next_run(
+    source: RawSource, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All shards have their names already, but README and manifest are missing."""
+    folder, options = tmp_path / "out", BuildOptions(rows_per_shard=60)
+    with monkeypatch.context() as patch:
+        patch.setattr(Workspace, "_remove_replaced", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            build(source, folder, options, jobs=1)
+
+    report = build(source, folder, options, jobs=1)
+
+    assert (report.written, report.reused) == (0, 9)
+    assert published(folder) == published(out)
+
+
+def test_a_file_of_another_build_is_never_taken_for_a_finished_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Arrow files of equal row counts have equal sizes; only published ones count as moved."""
+    raw, out, options = tmp_path / "raw", tmp_path / "out", BuildOptions(file_format="arrow")
+    write_raw(raw, train=20, validation=0, test=20, seed=1)
+    old = build(open_raw(raw), out, options, jobs=1).manifest
+    shutil.rmtree(raw)
+    write_raw(raw, train=20, validation=0, test=20, seed=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(Workspace, "publish", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            build(open_raw(raw), out, options, jobs=1)
+    shutil.rmtree(next(out.glob(f"{WORK}/*/data")))
+
+    report = build(open_raw(raw), out, options, jobs=1)
+
+    assert (report.written, report.reused) == (2, 0)
+    assert {shard.sha256 for shard in report.manifest.shards}.isdisjoint(s.sha256 for s in old.shards)
+
+
+@pytest.mark.parametrize("damage", ["removed", "shortened"])
+def test_a_damaged_file_is_written_again(source: RawSource, out: Path, tmp_path: Path, damage: str) -> None:
+    """A rerun over a finished folder mends what is missing or has the wrong size."""
+    shutil.copytree(out, tmp_path / "out")
+    victim = tmp_path / "out" / Manifest.read(out).shards[1].path
+    victim.unlink() if damage == "removed" else victim.write_bytes(victim.read_bytes()[:-1])
+
+    report = build(source, tmp_path / "out", BuildOptions(rows_per_shard=60), jobs=1)
+
+    assert (report.written, report.reused) == (1, 8)
+    assert published(tmp_path / "out") == published(out)
+
+
+def test_a_changed_source_redoes_everything(write_h5: Write, tmp_path: Path) -> None:
+    """Size and time of the sources are part of the plan."""
+    path = write_h5(num_rows=6)
+    build(open_raw(path.parent), tmp_path / "out", jobs=1)
+    write_h5(num_rows=6, label=np.eye(17)[[1, 2, 3, 4, 5, 6]])
+
+    report = build(open_raw(path.parent), tmp_path / "out", jobs=1)
+
+    assert report.reused == 0
+    assert load_dataset(str(tmp_path / "out"), split="train")["label"][:] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_bad_value_leaves_no_dataset(write_h5: Write, tmp_path: Path) -> None:
+    """A worker's error arrives whole, and OUT has no final file."""
+    label = np.eye(17)[np.zeros(6, int)]
+    label[4, 7] = 1
+    folder = write_h5(label=label).parent
+
+    with pytest.raises(SourceError, match="label of row 4"):
+        build(open_raw(folder), tmp_path / "out", BuildOptions(rows_per_shard=1), jobs=2)
+    assert published(tmp_path / "out") == {}
+
+
+@pytest.mark.parametrize("kind", ["foreign", "file", "busy", "below a file"])
+def test_a_folder_that_cannot_be_used_is_refused(source: RawSource, tmp_path: Path, kind: str) -> None:
+    """Foreign files stay untouched, and two builds never write into one folder."""
+    out = tmp_path / "out"
+    if kind == "foreign":
+        out.mkdir()
+        (out / "thesis.doc").write_text("mine")
+    elif kind == "file":
+        out.write_text("mine")
+    elif kind == "below a file":
+        out.write_text("mine")
+        out = out / "deeper"
+    if kind == "busy":
+        with locked(out), pytest.raises(FolderError, match="another build is writing here"):
+            build(source, out, jobs=1)
+    else:
+        with pytest.raises(FolderError, match=r"not empty|a file|not a folder"):
+            build(source, out, jobs=1)
