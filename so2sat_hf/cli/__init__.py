@@ -23,6 +23,9 @@ class Group(click.Group):
         except So2SatError as error:
             click.secho(f"Error: {error}", err=True, fg="red")
             sys.exit(1)
+        except OSError as error:
+            click.secho(f"Error: {error.filename or 'system'}: {error.strerror or error}", err=True, fg="red")
+            sys.exit(1)
         except KeyboardInterrupt:
             click.echo("\nInterrupted. Run the same command again: it continues.", err=True)
             sys.exit(130)

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from so2sat_hf.cli.progress import bar, bars, note, unpacking, warn
+from so2sat_hf.errors import So2SatError
 
 PATH = click.Path(path_type=Path)
 JOBS = click.option(
@@ -144,7 +145,11 @@ def build(
         opened = open_source(
             source, work=work, drop_geo=drop_geo, allow_rounding=allow_rounding, progress=unpack_progress
         )
-    if isinstance(opened, RawSource):
+    if not isinstance(opened, RawSource):
+        _refuse_raw_options(
+            strict=strict, checksum=checksum, allow_rounding=allow_rounding, drop_geo=drop_geo
+        )
+    else:
         if strict:
             require_published(opened)
         for difference in differences(opened):
@@ -163,6 +168,18 @@ def build(
         warn(f"{column} was rounded by up to {error:.3g}; the manifest says so")
     against = f" --against {source}" if isinstance(opened, RawSource) else ""
     note(f"Next: so2sat verify {out}{against}\n      load_dataset({str(out)!r})")
+
+
+def _refuse_raw_options(**options: bool) -> None:
+    """Say which options mean nothing for a folder that was built."""
+    for name, given in options.items():
+        if given:
+            raise So2SatError(
+                f"--{name.replace('_', '-')}",
+                found="SOURCE is a folder that was built",
+                expected="this option with the HDF5 files only",
+                remedy="leave it out; --columns chooses what is kept of a built folder",
+            )
 
 
 @click.command(short_help="Check a built folder, down to every published value.")

@@ -57,7 +57,11 @@ def show(
 
     with unpacking() as unpack_progress:
         is_file = source.is_file() and source.suffix != ".gz"
-        opened = single_file(source) if is_file else open_source(source, progress=unpack_progress)
+        opened = (
+            single_file(source)
+            if is_file
+            else open_source(source, allow_rounding=True, progress=unpack_progress)
+        )
     with bar(count, "patches", "read") as advance:
         ids = write_sheet(
             opened,

@@ -31,7 +31,7 @@ from so2sat_hf.convert.plan import SUFFIX, Shard, plan_shards
 from so2sat_hf.convert.shard import STATISTICS_SPLIT, Receipt, ShardTask, write_shard
 from so2sat_hf.convert.table import SEN2_DTYPES, schema
 from so2sat_hf.convert.workspace import Workspace, locked
-from so2sat_hf.errors import FolderError, So2SatError
+from so2sat_hf.errors import FolderError, So2SatError, SourceError
 
 LIBRARIES = ("datasets", "h5py", "numpy", "pyarrow", "pyproj")
 """Libraries whose version may change a byte of the output."""
@@ -120,8 +120,8 @@ def build(
         out: the folder; new, empty, or built before.
         options: what to make.
         jobs: processes at work, this one among them; default: one per core.
-        executor: runs the shards instead of processes of our own, e.g. Dask's ``Client.get_executor()``;
-            its workers must see the same files.
+        executor: runs the shards instead of processes of our own, e.g. Dask's
+            ``Client.get_executor(pure=False)``; its workers must see the same files.
         progress: called with the number of rows of each shard that is done, reused ones first.
 
     Raises:
@@ -129,14 +129,19 @@ def build(
         LossyError: a value cannot be stored exactly.
         FolderError: the folder cannot be used or written.
     """
-    options = options or BuildOptions()
-    if isinstance(source, BuiltSource) and source.folder.resolve() == out.resolve():
-        raise FolderError(out, found="source and output are the same folder", remedy="choose another output")
+    options, out = options or BuildOptions(), out.resolve()
+    if isinstance(source, BuiltSource):
+        if source.folder.resolve() == out:
+            raise FolderError(
+                out, found="source and output are the same folder", remedy="choose another output"
+            )
+        source.check_hashes()
     columns = options.columns_of(source)
     shards = plan_shards(
         source.num_rows, file_format=options.file_format, rows_per_shard=options.rows_per_shard
     )
-    workspace = Workspace(out, _plan(source, options, columns, shards))
+    plan = _plan(source, options, columns, shards)
+    workspace = Workspace(out, plan)
     with locked(out):
         workspace.prepare()
         done = {shard: receipt for shard in shards if (receipt := workspace.receipt(shard))}
@@ -150,6 +155,7 @@ def build(
             for shard, receipt in run(write_shard, tasks, jobs=jobs, executor=executor):
                 done[shard] = receipt
                 _report(progress, shard)
+        _check_unchanged(source, plan)
         receipts = [done[shard] for shard in shards]
         manifest, statistics = _manifest(source, options, columns, receipts)
         if missing or not workspace.is_published(manifest, shards):
@@ -176,6 +182,17 @@ def _plan(
         "sources": source.fingerprint(),
         "shards": [shard.path for shard in shards],
     }
+
+
+def _check_unchanged(source: Source, plan: dict[str, object]) -> None:
+    """Refuse to publish what was read from files that are others by now."""
+    if source.fingerprint() != plan["sources"]:
+        raise SourceError(
+            "source",
+            found="files that were changed or replaced while they were read",
+            expected="files that stay as they are",
+            remedy="run the same command again",
+        )
 
 
 def _manifest(

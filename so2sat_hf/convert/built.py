@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from so2sat_hf.convert.manifest import MANIFEST, Manifest, ShardRecord
 from so2sat_hf.convert.patches import GEO_COLUMNS, PatchBlock, SourceRecord
 from so2sat_hf.convert.table import to_block
+from so2sat_hf.convert.unpack import sha256_of
 from so2sat_hf.errors import SourceError
 
 PART_ROWS = 256
@@ -46,6 +47,21 @@ class BuiltSource:
         stats = {shard.path: (self.folder / shard.path).stat() for shard in self.manifest.shards}
         files = {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
         return {MANIFEST: self.manifest.digest, **files}
+
+    def check_hashes(self) -> None:
+        """Read every data file and compare its hash with the manifest.
+
+        Raises:
+            SourceError: a file was changed or damaged since it was built.
+        """
+        for shard in self.manifest.shards:
+            if sha256_of(self.folder / shard.path) != shard.sha256:
+                raise SourceError(
+                    self.folder / shard.path,
+                    found="another sha256 than in the manifest: the file was changed or damaged",
+                    expected="the file that `so2sat build` wrote",
+                    remedy="copy it again, or build the folder again",
+                )
 
     def records(self) -> tuple[SourceRecord, ...]:
         """The published files that the folder was built from."""
@@ -103,7 +119,7 @@ def open_built(folder: Path) -> BuiltSource:
                 expected=f"{shard.bytes:,} bytes, as {MANIFEST} says",
                 remedy="build the folder again, or copy the file again",
             )
-    return BuiltSource(folder, manifest)
+    return BuiltSource(folder.resolve(), manifest)
 
 
 def read_tables(

@@ -58,8 +58,9 @@ def run(
     except BrokenProcessPool as error:
         raise So2SatError(
             "worker",
-            found="a worker process died, probably for lack of memory",
-            remedy="run the same command again with fewer --jobs: it continues",
+            found="a worker process died, for lack of memory, or because a script calls this without a guard",
+            remedy="run the same command again with fewer --jobs: it continues. "
+            "In a script, call it below `if __name__ == '__main__':`",
         ) from error
 
 

@@ -40,6 +40,10 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
         else:
             found, expected = f"cannot be read ({error})", "a readable HDF5 file"
         raise SourceError(path, found=found, expected=expected, remedy="download it again") from error
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:  # what h5py makes of damaged metadata
+        raise SourceError(
+            path, found=f"damaged ({error})", expected="a readable HDF5 file", remedy="download it again"
+        ) from error
 
 
 def _dataset(file: h5py.File, path: Path, key: str) -> h5py.Dataset:
@@ -77,7 +81,7 @@ def count_rows(path: Path) -> int:
         rows = {}
         for key, shape in ROW_SHAPES.items():
             dataset = _dataset(file, path, key)
-            if dataset.shape[1:] != shape or not dataset.shape[0]:
+            if dataset.shape is None or dataset.shape[1:] != shape or not dataset.shape[0]:
                 raise SourceError(
                     path,
                     found=f"{key} has shape {dataset.shape}",

@@ -11,8 +11,8 @@ from so2sat_hf.convert.decode import on_grid
 from so2sat_hf.convert.hdf5 import SplitFile
 from so2sat_hf.convert.manifest import MANIFEST, Manifest
 from so2sat_hf.convert.patches import SPLIT_OF_FILE
-from so2sat_hf.convert.raw import open_raw, raw_files, sha256_of
-from so2sat_hf.convert.unpack import unpacked_size
+from so2sat_hf.convert.raw import open_raw, raw_files
+from so2sat_hf.convert.unpack import sha256_of, unpacked_size
 from so2sat_hf.errors import SourceError
 
 SAMPLE_ROWS = 2048

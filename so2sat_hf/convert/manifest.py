@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from so2sat_hf.convert.patches import SourceRecord
+from so2sat_hf.convert.patches import COLUMNS, SourceRecord
 from so2sat_hf.errors import FolderError
 
 FORMAT_VERSION = "1.0"
-"""Version of the data contract; a reader of 1.x reads every 1.y."""
+"""Version of the data contract; a reader of 1.x refuses 2.x."""
 
 MANIFEST = "manifest.json"
 STATISTICS = "statistics.json"
@@ -126,6 +126,30 @@ class Manifest:
         """The files of one split, in order."""
         return tuple(shard for shard in self.shards if shard.split == split)
 
+    def check(self) -> None:
+        """Refuse values that no build writes.
+
+        Raises:
+            ValueError: an unknown format, dtype, column or split.
+            TypeError: something that must be a number is none.
+            FolderError: a path leads out of the folder.
+        """
+        if self.file_format not in ("parquet", "arrow") or self.sen2_dtype not in ("float32", "uint16"):
+            raise ValueError("unknown format or dtype")
+        if not set(self.columns) <= set(COLUMNS) or {shard.split for shard in self.shards} != set(
+            self.splits
+        ):
+            raise ValueError("unknown columns or splits")
+        numbers = [number for shard in self.shards for number in (shard.rows, shard.bytes)]
+        for split in self.splits.values():
+            numbers += [split.rows, split.memory, *split.class_counts]
+        if not all(isinstance(number, int) and number >= 0 for number in numbers):
+            raise TypeError("counts that are not whole numbers")
+        if not all(isinstance(error, float) for error in self.rounding.values()):
+            raise TypeError("rounding that is not a number")
+        for path in self.paths:
+            _check_path(path)
+
     def to_json(self) -> str:
         """Return the content of ``manifest.json``."""
         return json.dumps(asdict(self), indent=1) + "\n"
@@ -165,14 +189,13 @@ class Manifest:
                 for name, split in plain["splits"].items()
             }
             manifest = cls(**{field.name: plain[field.name] for field in fields(cls)})
+            manifest.check()
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise FolderError(
                 path,
                 found=f"cannot be read ({error!r})",
                 remedy="run `so2sat build` again: it writes it anew",
             ) from error
-        for listed in manifest.paths:
-            _check_path(path, listed)
         return manifest
 
 
@@ -180,8 +203,8 @@ def _major(version: str) -> str:
     return version.partition(".")[0]
 
 
-def _check_path(manifest: Path, path: str) -> None:
+def _check_path(path: str) -> None:
     """Refuse a path that leads out of the folder."""
     parts = path.split("/")
     if path.startswith("/") or "\\" in path or any(part in ("", ".", "..") for part in parts):
-        raise FolderError(manifest, found=f"shard path {path!r}", expected="a relative path below the folder")
+        raise FolderError(MANIFEST, found=f"shard path {path!r}", expected="a relative path below the folder")

@@ -19,7 +19,8 @@ DB_FLOOR = 1e-6
 CHUNK_ROWS = 64
 """Rows whose sums are taken at once, in the cache."""
 
-SIGNIFICANT_DIGITS = 9
+SIGNIFICANT_DIGITS = 6
+"""More would differ from one processor to the next, in the last bits of a sum or a logarithm."""
 
 
 @dataclass(frozen=True, slots=True)

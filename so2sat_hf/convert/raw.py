@@ -1,6 +1,5 @@
 """A folder of published HDF5 files as one source, and whether they are the published ones."""
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,7 +8,7 @@ from so2sat_hf import facts
 from so2sat_hf.convert import hdf5
 from so2sat_hf.convert.hdf5 import SplitFile
 from so2sat_hf.convert.patches import COLUMNS, GEO_COLUMNS, SPLIT_OF_FILE, PatchBlock, SourceRecord
-from so2sat_hf.convert.unpack import unpack
+from so2sat_hf.convert.unpack import sha256_of, unpack
 from so2sat_hf.errors import SourceError
 
 
@@ -82,9 +81,11 @@ def raw_files(folder: Path) -> list[Path]:
     """Return the split files and geo files of a folder as they lie there: plain, or else gzipped."""
     paths = []
     for stem in SPLIT_OF_FILE:
-        for name in (f"{stem}.h5", f"{stem}_geo.h5"):
-            found = (folder / f"{name}{end}" for end in ("", ".gz"))
-            paths += [path for path in found if path.is_file()][:1]
+        image, geo = (
+            [folder / f"{name}.h5{end}" for end in ("", ".gz") if (folder / f"{name}.h5{end}").is_file()]
+            for name in (stem, f"{stem}_geo")
+        )
+        paths += image[:1] + (geo[:1] if image else [])
     return paths
 
 
@@ -114,7 +115,7 @@ def open_raw(
         SourceError: no such files, one of them unreadable or laid out differently, or geo files for some
             splits only. Positions are checked too (:class:`~so2sat_hf.errors.GeolocationError`).
     """
-    files = []
+    files, folder = [], folder.resolve()
     for stem, split in SPLIT_OF_FILE.items():
         path = _find(folder, stem, work, progress)
         if path is not None:
@@ -134,11 +135,21 @@ def open_raw(
 def _find(
     folder: Path, stem: str, work: Path | None, progress: Callable[[str, int, int], None] | None
 ) -> Path | None:
-    plain = folder / f"{stem}.h5"
-    if plain.is_file():
-        return plain
-    archive = folder / f"{stem}.h5.gz"
-    return unpack(archive, work or folder, progress=progress) if archive.is_file() else None
+    plain, archive = folder / f"{stem}.h5", folder / f"{stem}.h5.gz"
+    for path in (plain, archive):
+        if (path.exists() or path.is_symlink()) and not path.is_file():
+            kind = "a folder" if path.is_dir() else "a link that leads nowhere"
+            raise SourceError(path, found=kind, expected="a file", remedy="remove it, or put the file there")
+    if not plain.is_file():
+        return unpack(archive, work or folder, progress=progress) if archive.is_file() else None
+    if archive.is_file() and archive.stat().st_mtime_ns > plain.stat().st_mtime_ns:
+        raise SourceError(
+            plain,
+            found=f"older than {archive.name} beside it",
+            expected="one of them, or the file that was unpacked from the archive",
+            remedy="remove the one that is out of date",
+        )
+    return plain
 
 
 def _check_geo(folder: Path, files: list[SplitFile]) -> None:
@@ -167,16 +178,20 @@ def _check_geo(folder: Path, files: list[SplitFile]) -> None:
 
 
 def differences(source: RawSource) -> list[str]:
-    """Say, one sentence a file, how the image files differ from the published ones in rows and bytes."""
-    return [text for file in source.files if (text := _difference(file.path, file.num_rows))]
+    """Say, one sentence a file, how files differ from the published ones in rows and bytes."""
+    pairs = [(path, file.num_rows) for file in source.files for path in (file.path, file.geo_path) if path]
+    return [text for path, num_rows in pairs if (text := _difference(path, num_rows))]
 
 
 def _difference(path: Path, num_rows: int) -> str | None:
     size = path.stat().st_size
-    published = [file for file in facts.source_files(path.name) if file.rows and file.bytes]
-    if any((file.rows, file.bytes) == (num_rows, size) for file in published):
+    published = [file for file in facts.source_files(path.name) if file.bytes]
+    if any(file.rows in (num_rows, None) and file.bytes == size for file in published):
         return None
-    known = sorted({f"{file.rows:,} rows, {file.bytes:,} bytes" for file in published})
+    known = sorted(
+        {f"{file.rows:,} rows, {file.bytes:,} bytes" for file in published if file.rows}
+        or {f"{file.bytes:,} bytes" for file in published}
+    )
     return (
         f"{path.name} is not the published file: {num_rows:,} rows, {size:,} bytes; "
         f"published: {' or '.join(known)}"
@@ -223,14 +238,3 @@ def checksummed(
                 remedy="download it again, or build without --strict",
             )
     return replace(source, sha256=hashes)
-
-
-def sha256_of(path: Path, progress: Callable[[int], None] | None = None) -> str:
-    """Hash a file in chunks; ``progress`` is called with the bytes of each."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(8 << 20):
-            digest.update(chunk)
-            if progress:
-                progress(len(chunk))
-    return digest.hexdigest()

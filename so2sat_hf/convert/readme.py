@@ -96,6 +96,7 @@ def _page(manifest: Manifest) -> str:
         + ", ".join(f"{error:.3g} in {column}" for column, error in manifest.rounding.items())
         + "."
     )
+    first = next(iter(manifest.splits))
     return f"""# So2Sat LCZ42
 
 Sentinel-1 and Sentinel-2 patches of 32 x 32 pixels (10 m), labelled with 17 local climate zones.
@@ -104,7 +105,7 @@ Built by so2sat_hf {manifest.package_version}; `manifest.json` lists every file 
 
 ```python
 from datasets import load_dataset
-train = load_dataset("PATH_OR_REPO", split="train", streaming=True).with_format("numpy")
+{first} = load_dataset("PATH_OR_REPO", split="{first}", streaming=True).with_format("numpy")
 ```
 
 | split | patches |

@@ -240,7 +240,7 @@ def writing(target: Path) -> Iterator[HashingFile]:
                 stream.flush()
                 os.fsync(stream.fileno())
             part.replace(target)
-            _sync_folder(target.parent)
+            sync_folder(target.parent)
         finally:
             part.unlink(missing_ok=True)
     except OSError as error:
@@ -258,7 +258,7 @@ def write_text(target: Path, text: str) -> None:
         sink.write(text.encode())
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make a rename durable, where folders can be synced."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:

@@ -1,12 +1,16 @@
-"""Unpack ``.h5.gz`` beside itself or into a work folder, once, with the space checked first."""
+"""Whole files: hash them, or unpack ``.h5.gz`` once, with the space checked first."""
 
+import fcntl
 import gzip
+import hashlib
 import os
 import shutil
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from so2sat_hf.errors import FolderError, SourceError
 
@@ -69,49 +73,69 @@ def unpack(path: Path, folder: Path, *, progress: Callable[[str, int, int], None
     part = target.with_name(target.name + ".part")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(folder).free
-        if free < size:
-            raise FolderError(
-                folder,
-                found=f"{free / 1e9:,.1f} GB free",
-                expected=f"{size / 1e9:,.1f} GB to unpack {path.name}",
-                remedy="free some space, or name another folder with --work DIR",
-            )
-        _copy(path, part, size, progress)
-        os.utime(part, ns=(stamp, stamp))
-        part.replace(target)
+        with _alone(part) as out:
+            free = shutil.disk_usage(folder).free
+            if free < size:
+                raise FolderError(
+                    folder,
+                    found=f"{free / 1e9:,.1f} GB free",
+                    expected=f"{size / 1e9:,.1f} GB to unpack {path.name}",
+                    remedy="free some space, or name another folder with --work DIR",
+                )
+            _copy(path, out, size, progress)
+            os.utime(part, ns=(stamp, stamp))
+            part.replace(target)
     except OSError as error:
         raise FolderError(
             folder,
             found=f"cannot be written ({error.strerror or error})",
             remedy="name another with --work DIR",
         ) from error
-    finally:
-        part.unlink(missing_ok=True)
     return target
 
 
-def _copy(path: Path, part: Path, size: int, progress: Callable[[str, int, int], None] | None) -> None:
-    done = 0
-    with part.open("wb") as out:
+@contextmanager
+def _alone(part: Path) -> Iterator[IO[bytes]]:
+    """Open a temporary file, emptied, that no other process is writing; it is gone afterwards."""
+    with part.open("ab") as out:
         try:
-            with gzip.open(path, "rb") as stream:
-                while chunk := stream.read(CHUNK_BYTES):
-                    out.write(chunk)
-                    done += len(chunk)
-                    if done > size:
-                        break
-                    if progress:
-                        progress(path.name, done, size)
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise SourceError(
-                path,
-                found=f"damaged after {done:,} unpacked bytes ({error})",
-                expected=f"{size:,} bytes",
-                remedy="download it again",
+            fcntl.flock(out, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(out.fileno()).st_ino != part.stat().st_ino:  # renamed between opening and locking
+                raise BlockingIOError
+        except OSError as error:
+            raise FolderError(
+                part,
+                found="another process is unpacking it",
+                expected="one at a time",
+                remedy="wait for it, then run the same command again",
             ) from error
-        out.flush()
-        os.fsync(out.fileno())
+        out.truncate(0)
+        try:
+            yield out
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def _copy(path: Path, out: IO[bytes], size: int, progress: Callable[[str, int, int], None] | None) -> None:
+    done = 0
+    try:
+        with gzip.open(path, "rb") as stream:
+            while chunk := stream.read(CHUNK_BYTES):
+                out.write(chunk)
+                done += len(chunk)
+                if done > size:
+                    break
+                if progress:
+                    progress(path.name, done, size)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise SourceError(
+            path,
+            found=f"damaged after {done:,} unpacked bytes ({error})",
+            expected=f"{size:,} bytes",
+            remedy="download it again",
+        ) from error
+    out.flush()
+    os.fsync(out.fileno())
     if done != size:
         raise SourceError(
             path,
@@ -119,3 +143,14 @@ def _copy(path: Path, part: Path, size: int, progress: Callable[[str, int, int],
             expected=f"{size:,}, as the HDF5 header says",
             remedy="download it again",
         )
+
+
+def sha256_of(path: Path, progress: Callable[[int], None] | None = None) -> str:
+    """Hash a file in chunks; ``progress`` is called with the bytes of each."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(8 << 20):
+            digest.update(chunk)
+            if progress:
+                progress(len(chunk))
+    return digest.hexdigest()

@@ -19,13 +19,18 @@ from numpy.typing import NDArray
 from so2sat_hf import facts
 from so2sat_hf.convert.built import read_tables
 from so2sat_hf.convert.executor import run
-from so2sat_hf.convert.hdf5 import SplitFile
+from so2sat_hf.convert.hdf5 import SplitFile, read_labels
 from so2sat_hf.convert.manifest import README, Manifest, ShardRecord
 from so2sat_hf.convert.patches import DN_PER_REFLECTANCE, row_id
 from so2sat_hf.convert.plan import SUFFIX
-from so2sat_hf.convert.raw import RawSource, sha256_of
+from so2sat_hf.convert.raw import RawSource
+from so2sat_hf.convert.readme import render
 from so2sat_hf.convert.table import schema, to_array
+from so2sat_hf.convert.unpack import sha256_of
 from so2sat_hf.errors import So2SatError
+
+DEGREES = 1e-9
+"""0.1 mm: what processors may differ by in a projection."""
 
 MAX_PROBLEMS = 10
 """Differences reported per shard; the first ones tell what is the matter."""
@@ -112,27 +117,47 @@ def _check_folder(folder: Path, manifest: Manifest) -> Iterator[str]:
         if path.relative_to(folder).as_posix() not in listed:
             yield f"{path.relative_to(folder)}: not in the manifest, but load_dataset would read it"
     try:
-        head = yaml.safe_load((folder / README).read_text().split("---\n")[1])
+        head = _head((folder / README).read_text())
         current = all(manifest.digest in config["description"] for config in head["configs"])
-    except (OSError, IndexError, KeyError, TypeError, yaml.YAMLError):
+    except (OSError, ValueError, IndexError, KeyError, TypeError, yaml.YAMLError):
         yield f"{README}: missing or without the YAML that load_dataset reads"
-    else:
-        if not current:
-            yield f"{README}: belongs to another manifest"
+        return
+    wanted = _head(render(manifest))
+    if not current:
+        yield f"{README}: belongs to another manifest"
+    elif any(head.get(key) != wanted[key] for key in ("configs", "dataset_info")):
+        yield f"{README}: its configs are not those of the manifest: load_dataset would read other files"
+
+
+def _head(readme: str) -> Any:  # noqa: ANN401
+    """Return the YAML of a README."""
+    return yaml.safe_load(readme.split("---\n")[1])
 
 
 def _check_splits(manifest: Manifest, against: RawSource | None) -> Iterator[str]:
+    """Whether rows and classes add up: in the manifest, and to those of the HDF5."""
+    for split, record in manifest.splits.items():
+        rows = sum(shard.rows for shard in manifest.shards_of(split))
+        if not rows == record.rows == sum(record.class_counts):
+            yield f"{split}: {record.rows:,} rows, but its files have {rows:,} in the manifest"
     if against is None:
         return
     for split, rows in against.num_rows.items():
         built = manifest.splits[split].rows if split in manifest.splits else 0
+        path = against.file(split).path
         if built != rows:
-            yield f"{split}: {built:,} rows, but {against.file(split).path.name} has {rows:,}"
+            yield f"{split}: {built:,} rows, but {path.name} has {rows:,}"
+        elif _class_counts(path) != manifest.splits[split].class_counts:
+            yield f"{split}: other class counts in the manifest than in {path.name}"
     for split in manifest.splits:
         if split not in against.num_rows:
             yield f"{split}: no HDF5 file to compare it with"
     if "city" in manifest.columns and "city" not in against.columns:
         yield "geolocation: no geo files to compare it with"
+
+
+def _class_counts(path: Path) -> tuple[int, ...]:
+    return tuple(np.bincount(read_labels(path), minlength=17).tolist())
 
 
 def _check_shard(task: _Task) -> tuple[int, list[str]]:
@@ -147,7 +172,10 @@ def _check_shard(task: _Task) -> tuple[int, list[str]]:
     try:
         wanted = pa.ipc.read_schema(pa.py_buffer(task.schema))
         if _signature(_schema_of(path)) != _signature(wanted):
-            problems.append(f"{shard.path}: another schema than the columns in the manifest have")
+            return 0, [*problems, f"{shard.path}: another schema than the columns in the manifest have"]
+        num_rows = _num_rows(path)
+        if num_rows != shard.rows:
+            problems.append(f"{shard.path}: {num_rows:,} rows, but {shard.rows:,} in the manifest")
         row = 0
         for table in read_tables(task.folder, shard):
             if task.against is not None and len(problems) < MAX_PROBLEMS:
@@ -157,13 +185,18 @@ def _check_shard(task: _Task) -> tuple[int, list[str]]:
                 del comparison
             row += len(table)
             del table  # before the next one is read
-        if row != shard.rows:
-            problems.append(f"{shard.path}: {row:,} rows, but {shard.rows:,} in the manifest")
     except So2SatError as error:
         problems.append(str(error))
     except (ValueError, pa.ArrowException) as error:
         problems.append(f"{shard.path}: cannot be decoded ({error})")
     return num_values, problems[:MAX_PROBLEMS]
+
+
+def _num_rows(path: Path) -> int:
+    if path.suffix == ".parquet":
+        return int(pq.read_metadata(path).num_rows)
+    with pa.memory_map(str(path)) as stream, pa.ipc.open_file(stream) as file:
+        return sum(file.get_batch(index).num_rows for index in range(file.num_record_batches))
 
 
 def _signature(schema: pa.Schema) -> tuple[object, ...]:
@@ -212,17 +245,15 @@ class _Comparison:
 
     def _pixels(self, sensor: str) -> Iterator[str]:
         stored = to_array(self.table.column(sensor).combine_chunks())
-        tolerance = self.manifest.rounding.get(sensor, 0.0)
         for row, raw in self.file.raw_chunks(sensor, self.start, self.stop):
             chunk = stored[row - self.start : row - self.start + len(raw)].transpose(0, 2, 3, 1)
             decoded = published_value(chunk) if sensor == "sen2" else chunk
             self.num_values += raw.size
             equal = decoded == raw
-            if sensor == "sen2" and chunk.dtype == np.float32:
-                equal &= decoded.astype(np.float32) == chunk  # it was stored as the nearest float32
-            if tolerance and not equal.all():
-                plain = chunk / DN_PER_REFLECTANCE if chunk.dtype == np.uint16 else chunk.astype(np.float64)
-                equal |= np.abs(plain - raw) <= tolerance
+            if chunk.dtype == np.float32:
+                equal &= raw.astype(np.float32) == chunk  # it was stored as the nearest float32
+            if sensor in self.manifest.rounding:
+                equal |= self._is_rounded(chunk, raw, sensor)
             if not equal.all():
                 where = tuple(int(i) for i in np.argwhere(~equal)[0])
                 band = facts.bands(sensor)[where[3]].name
@@ -232,6 +263,12 @@ class _Comparison:
                     f"{np.count_nonzero(~equal):,} values differ in these {len(raw)} rows"
                 )
                 return
+
+    def _is_rounded(self, chunk: NDArray[Any], raw: NDArray[np.float64], sensor: str) -> NDArray[np.bool_]:
+        """Whether values are the rounded ones: the nearest float32, or digital numbers to the tolerance."""
+        if chunk.dtype == np.float32:
+            return chunk == raw.astype(np.float32)
+        return np.abs(chunk / DN_PER_REFLECTANCE - raw) <= self.manifest.rounding[sensor]
 
     def _labels(self) -> Iterator[str]:
         stored = self.table.column("label").to_numpy()
@@ -250,10 +287,15 @@ class _Comparison:
         for column in ("city", "epsg", "x_ul", "y_ul", "longitude", "latitude"):
             stored, wanted = self.table.column(column).to_pylist(), list(getattr(geo, column))
             self.num_values += len(stored)
-            bad = next((row for row in range(len(stored)) if stored[row] != wanted[row]), None)
+            close = DEGREES if column in ("longitude", "latitude") else 0
+            bad = next((r for r in range(len(stored)) if not _is_equal(stored[r], wanted[r], close)), None)
             if bad is not None:
                 name = row_id(self.file.stem, self.start + bad)
                 yield f"{self.shard.path}: {name}: {column} {stored[bad]!r}, expected {wanted[bad]!r}"
+
+
+def _is_equal(stored: Any, wanted: Any, tolerance: float) -> bool:  # noqa: ANN401
+    return bool(stored == wanted or (tolerance and abs(stored - wanted) <= tolerance))
 
 
 def published_value(stored: NDArray[Any]) -> NDArray[np.float64]:

@@ -159,6 +159,15 @@ def test_source_and_out_must_differ(out: Path) -> None:
     assert "the same folder" in result.stderr
 
 
+@pytest.mark.parametrize("option", ["--drop-geo", "--strict", "--checksum", "--allow-rounding"])
+def test_options_for_hdf5_are_not_ignored_with_a_built_folder(out: Path, tmp_path: Path, option: str) -> None:
+    """An option that would have no effect is refused."""
+    result = run("build", out, tmp_path / "shards", option)
+
+    assert result.exit_code == 1
+    assert f"{option}: SOURCE is a folder that was built" in result.stderr
+
+
 @pytest.mark.parametrize("name", sorted(cli.commands))
 def test_every_command_has_help_with_an_example(name: str) -> None:
     """``so2sat COMMAND --help`` shows how it is used."""

@@ -67,7 +67,12 @@ def test_dask_runs_a_build(source: RawSource, out: Path, tmp_path: Path) -> None
         local_directory=str(tmp_path),
     )
     with cluster, distributed.Client(cluster) as client:
-        build(source, tmp_path / "out", BuildOptions(rows_per_shard=60), executor=client.get_executor())
+        build(
+            source,
+            tmp_path / "out",
+            BuildOptions(rows_per_shard=60),
+            executor=client.get_executor(pure=False),
+        )
 
     assert published(tmp_path / "out") == published(out)
 
@@ -220,6 +225,6 @@ def test_statistics_are_those_of_the_training_rows(out: Path, source: RawSource)
     (block,) = source.blocks("train", 0, 260, columns=("sen1", "sen2"), size=1000)
 
     assert statistics["rows"] == 260
-    assert statistics["bands"]["B08"]["mean"] == pytest.approx(block.sen2[:, 6].mean(dtype=float), rel=1e-6)
+    assert statistics["bands"]["B08"]["mean"] == pytest.approx(block.sen2[:, 6].mean(dtype=float), rel=5e-6)
     decibel = 10 * np.log10(block.sen1[:, 5].astype(float))
     assert statistics["bands"]["VV_lee"]["std"] == pytest.approx(decibel.std(), rel=1e-5)

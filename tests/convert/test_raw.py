@@ -1,7 +1,10 @@
 """A folder of published files: what belongs together, what is published, what is unpacked."""
 
+import contextlib
+import fcntl
 import gzip
 import hashlib
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +16,7 @@ from so2sat_hf.convert import unpack as unpack_module
 from so2sat_hf.convert.raw import checksummed, differences, open_raw, require_published
 from so2sat_hf.convert.source import open_source
 from so2sat_hf.convert.unpack import hdf5_size, unpack, unpacked_size
-from so2sat_hf.errors import FolderError, SourceError
+from so2sat_hf.errors import FolderError, So2SatError, SourceError
 
 Write = Callable[..., Path]
 
@@ -169,3 +172,49 @@ def test_damaged_archives_leave_nothing_behind(archive: Path, tmp_path: Path, da
     with pytest.raises(SourceError, match=r"testing\.h5\.gz"):
         unpack(path, work)
     assert not work.exists() or list(work.iterdir()) == []
+
+
+def test_two_processes_do_not_unpack_one_archive_at_once(archive: Path, tmp_path: Path) -> None:
+    """The second is told so, and the first is not disturbed."""
+    with (tmp_path / "testing.h5.part").open("ab") as part:
+        fcntl.flock(part, fcntl.LOCK_EX)
+
+        with pytest.raises(FolderError, match="another process is unpacking"):
+            unpack(archive / "testing.h5.gz", tmp_path)
+    assert unpack(archive / "testing.h5.gz", tmp_path).is_file()
+
+
+def test_an_archive_newer_than_the_file_beside_it_is_not_ignored(archive: Path) -> None:
+    """After a new download the old unpacked file must not win."""
+    open_raw(archive)
+    later = (archive / "testing.h5").stat().st_mtime_ns + 10**9
+    os.utime(archive / "testing.h5.gz", ns=(later, later))
+
+    with pytest.raises(SourceError, match=r"testing\.h5: older than testing\.h5\.gz"):
+        open_raw(archive)
+
+
+@pytest.mark.parametrize("kind", ["folder", "link"])
+def test_a_split_is_never_dropped_silently(write_h5: Write, kind: str) -> None:
+    """A folder or a dead link under a published name is an error, not an absent split."""
+    folder = write_h5("training.h5").parent
+    path = folder / "validation.h5"
+    path.mkdir() if kind == "folder" else path.symlink_to(folder / "gone")
+
+    with pytest.raises(SourceError, match=r"validation\.h5: a (folder|link that leads nowhere)"):
+        open_raw(folder)
+
+
+def test_damaged_metadata_is_one_clear_error(write_h5: Write) -> None:
+    """Whatever bit is flipped in the header: h5py's many exceptions become one of ours."""
+    path = write_h5(num_rows=3)
+    whole = path.read_bytes()
+    for position in range(0, 2048 * 8, 7):
+        data = bytearray(whole)
+        data[position // 8] ^= 1 << (position % 8)
+        path.write_bytes(data)
+
+        with contextlib.suppress(So2SatError):
+            source = open_raw(path.parent, allow_rounding=True)
+            for _ in source.blocks("train", 0, source.num_rows["train"], columns=("sen1", "sen2"), size=64):
+                pass

@@ -1,5 +1,7 @@
 """Building again: resumed, mended, replaced in place, refused; never a mixture, never a half file."""
 
+import dataclasses
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +14,10 @@ from folders import published
 
 from so2sat_hf.convert import build as build_module
 from so2sat_hf.convert.build import BuildOptions, build
+from so2sat_hf.convert.built import open_built
 from so2sat_hf.convert.manifest import Manifest
 from so2sat_hf.convert.raw import RawSource, open_raw
+from so2sat_hf.convert.shard import ShardTask
 from so2sat_hf.convert.workspace import WORK, Workspace, locked
 from so2sat_hf.errors import FolderError, SourceError
 from so2sat_hf.synthetic import write_raw
@@ -52,7 +56,7 @@ def test_only_unfinished_shards_are_done_again(
     def failing(task: object) -> object:
         calls.append(task)
         if len(calls) == 4:
-            raise OSError(28, "No space left on device")
+            raise FolderError("out", found="No space left on device")
         return real(task)
 
     monkeypatch.setattr(build_module, "write_shard", failing)
@@ -77,7 +81,8 @@ def test_a_third_plan_after_a_killed_publication_leaves_nothing_old(
         patch.setattr(Workspace, "_remove_replaced", Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             build(source, folder, BuildOptions(rows_per_shard=90), jobs=1)
-    assert not (folder / "README.md").exists()
+    with pytest.raises(FileNotFoundError, match="data files found"):
+        load_dataset(str(folder))
     assert not (folder / "manifest.json").exists()
 
     build(source, folder, BuildOptions(rows_per_shard=60), jobs=1)
@@ -176,3 +181,70 @@ def test_a_folder_that_cannot_be_used_is_refused(source: RawSource, tmp_path: Pa
     else:
         with pytest.raises(FolderError, match=r"not empty|a file|not a folder"):
             build(source, out, jobs=1)
+
+
+def test_a_folder_of_somebody_else_with_a_manifest_is_not_ours(source: RawSource, tmp_path: Path) -> None:
+    """Web pages have a manifest.json too."""
+    (tmp_path / "manifest.json").write_text('{"name": "my web app"}')
+
+    with pytest.raises(FolderError, match="not empty"):
+        build(source, tmp_path, jobs=1)
+    assert (tmp_path / "manifest.json").read_text() == '{"name": "my web app"}'
+
+
+def test_workers_that_see_another_folder_are_found_out(
+    source: RawSource, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A receipt without a file publishes nothing, and the old dataset stays."""
+    copy = shutil.copytree(out, tmp_path / "out")
+    before, real = published(copy), build_module.write_shard
+
+    def elsewhere(task: ShardTask) -> object:
+        return real(dataclasses.replace(task, stage=tmp_path / "elsewhere"))
+
+    monkeypatch.setattr(build_module, "write_shard", elsewhere)
+    with pytest.raises(FolderError, match="a worker wrote it"):
+        build(source, copy, BuildOptions(rows_per_shard=30), jobs=1)
+    assert published(copy) == before
+
+
+def test_a_damaged_built_folder_is_no_source(out: Path, tmp_path: Path) -> None:
+    """A flipped byte does not travel on into a folder that calls itself checked."""
+    copy = shutil.copytree(out, tmp_path / "copy")
+    victim = copy / Manifest.read(copy).shards[3].path
+    data = bytearray(victim.read_bytes())
+    data[len(data) // 2] ^= 1
+    victim.write_bytes(data)
+
+    with pytest.raises(SourceError, match="another sha256"):
+        build(open_built(copy), tmp_path / "arrow", BuildOptions(file_format="arrow"), jobs=1)
+
+
+def test_statistics_come_and_go_with_the_build(source: RawSource, tmp_path: Path) -> None:
+    """Removed when a rebuild has none, written again when they are missing."""
+    folder = tmp_path / "out"
+    build(source, folder, jobs=1)
+    (folder / "statistics.json").unlink()
+    assert build(source, folder, jobs=1).written == 0
+    assert (folder / "statistics.json").is_file()
+
+    build(source, folder, BuildOptions(columns=("label",)), jobs=1)
+
+    assert not (folder / "statistics.json").exists()
+
+
+def test_a_source_that_changes_during_the_build_is_noticed(
+    write_h5: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows of two files under one name are never published."""
+    path, real = write_h5(num_rows=6), build_module.write_shard
+
+    def replacing(task: ShardTask) -> object:
+        receipt = real(task)
+        os.utime(path, ns=(1, 1))
+        return receipt
+
+    monkeypatch.setattr(build_module, "write_shard", replacing)
+    with pytest.raises(SourceError, match="changed or replaced"):
+        build(open_raw(path.parent), tmp_path / "out", jobs=1)
+    assert published(tmp_path / "out") == {}

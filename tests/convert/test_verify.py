@@ -1,5 +1,6 @@
 """Verification: silent when all is well, and precise about what is not."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +13,9 @@ import pytest
 
 from so2sat_hf.convert.build import BuildOptions, build
 from so2sat_hf.convert.manifest import Manifest
-from so2sat_hf.convert.raw import RawSource, open_raw, sha256_of
+from so2sat_hf.convert.raw import RawSource, open_raw
 from so2sat_hf.convert.shard import parquet_writer
+from so2sat_hf.convert.unpack import sha256_of
 from so2sat_hf.convert.verify import verify
 from so2sat_hf.errors import FolderError
 
@@ -143,6 +145,43 @@ def test_what_is_missing_or_too_much_is_found(copy: Path, raw: Path) -> None:
     assert "README.md: belongs to another manifest" in problems
     (copy / "README.md").unlink()
     assert "README.md: missing" in "\n".join(verify(copy, open_raw(raw), jobs=1).problems)
+
+
+def test_a_readme_that_leads_elsewhere_is_found(copy: Path) -> None:
+    """Train and test swapped in the YAML, though the digest is right."""
+    readme = copy / "README.md"
+    text = readme.read_text().replace("data/train/*", "data/swap/*").replace("data/test/*", "data/train/*")
+    readme.write_text(text.replace("data/swap/*", "data/test/*"))
+
+    assert "load_dataset would read other files" in "\n".join(verify(copy, jobs=1).problems)
+
+
+def test_rows_that_nobody_lists_are_found(copy: Path) -> None:
+    """A shard with more rows than the manifest says, and a manifest whose files do not add up."""
+    rewrite(copy, lambda table: pa.concat_tables([table, table.slice(0, 1)]))
+    assert "87 rows, but 86 in the manifest" in "\n".join(verify(copy, jobs=1).problems)
+
+    manifest = json.loads((copy / "manifest.json").read_text())
+    gone = manifest["shards"].pop(0)
+    (copy / gone["path"]).unlink()
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    assert "train: 260 rows, but its files have" in "\n".join(verify(copy, jobs=1).problems)
+
+
+def test_values_off_the_grid_that_float32_holds_are_right(
+    write_h5: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Rounding of 0 is rounding all the same; a change of one bit is still found."""
+    sen2 = np.random.default_rng(1).random((6, 32, 32, 10)).astype(np.float32).astype(np.float64)
+    path = write_h5(sen2=sen2)
+    for options in (BuildOptions(), BuildOptions(file_format="arrow", sen2_dtype="uint16")):
+        out = tmp_path / options.file_format
+        build(open_raw(path.parent, allow_rounding=True), out, options, jobs=1)
+
+        assert verify(out, open_raw(path.parent), jobs=1).problems == ()
+    with h5py.File(path, "a") as file:
+        file["sen2"][2, 3, 4, 5] = np.nextafter(np.float32(sen2[2, 3, 4, 5]), np.float32(2))
+    assert len(verify(tmp_path / "parquet", open_raw(path.parent), jobs=1).problems) == 1
 
 
 def test_another_source_is_not_this_one(copy: Path, write_h5: Callable[..., Path]) -> None:
