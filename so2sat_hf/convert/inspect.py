@@ -13,7 +13,7 @@ from so2sat_hf.convert.manifest import MANIFEST, Manifest
 from so2sat_hf.convert.patches import SPLIT_OF_FILE
 from so2sat_hf.convert.raw import open_raw, raw_files
 from so2sat_hf.convert.unpack import sha256_of, unpacked_size
-from so2sat_hf.errors import SourceError
+from so2sat_hf.errors import GeolocationError, SourceError
 
 SAMPLE_ROWS = 2048
 """Rows whose ranges are read by default, in 64-row chunks spread evenly over the file."""
@@ -47,12 +47,20 @@ def describe(
             )
         parts = [_file(file, checksum=checksum, every_row=every_row, progress=progress) for file in files]
         if all(file.suffix == ".h5" for file in files):
-            open_raw(path)  # geo files for all or none, rows that fit, positions near their cities
-            parts.append("The files belong together.")
+            parts.append(_together(path))
         return "\n\n".join(parts)
     if not path.exists():
         raise SourceError(path, found="no such file or folder", expected="an HDF5 file or a folder")
     return _file(path, checksum=checksum, every_row=every_row, progress=progress)
+
+
+def _together(folder: Path) -> str:
+    """Say whether a build would take the files: geo files for all or none, rows and positions that fit."""
+    try:
+        open_raw(folder)
+    except SourceError as error:
+        return f"A build would stop.  {error}"
+    return "The files belong together."
 
 
 def _file(path: Path, *, checksum: bool, every_row: bool, progress: Progress) -> str:
@@ -109,7 +117,11 @@ def _geo(path: Path) -> tuple[int, list[str]]:
     num_rows = hdf5.count_geo_rows(path)
     generation = hdf5.geo_generation(path, num_rows)
     lines = [f"  patches     {num_rows:,}", f"  geolocation of generation {generation}"]
-    block = hdf5.locate_all(path, num_rows)
+    try:
+        block = hdf5.locate_all(path, num_rows)
+    except GeolocationError as error:
+        lines.append(f"  WRONG       {error.found}; expected {error.expected}")
+        return num_rows, lines
     names, counts = np.unique(block.city, return_counts=True)
     lines.append(f"  cities      {', '.join(f'{n} {c:,}' for n, c in zip(names, counts, strict=True))}")
     return num_rows, lines

@@ -4,6 +4,7 @@ import gzip
 import shutil
 from pathlib import Path
 
+import h5py
 import pytest
 from click.testing import CliRunner, Result
 
@@ -105,6 +106,21 @@ def test_info_tells_what_a_folder_is(raw: Path, out: Path) -> None:
     built = run("info", out).stdout
     assert "rounding    none: every value is exact" in built
     assert "train       260 patches in 1 files" in built
+
+
+def test_info_says_what_is_wrong_with_positions(raw: Path, tmp_path: Path) -> None:
+    """The file is described all the same, and what a build would say of the folder."""
+    folder = shutil.copytree(raw, tmp_path / "raw")
+    with h5py.File(folder / "testing_geo.h5", "a") as file:
+        file["tfw"][3, 5] = 1.0
+
+    result = run("info", folder)
+
+    assert result.exit_code == 0
+    assert "WRONG       1 of 70 positions are more than 150 km" in result.stdout
+    assert "A build would stop." in result.stdout
+    assert "--drop-geo" in result.stdout
+    assert "patches     260 of 32 x 32 pixels" in result.stdout
 
 
 def test_synth_writes_what_build_reads(tmp_path: Path) -> None:
