@@ -100,15 +100,16 @@ def _alone(part: Path) -> Iterator[IO[bytes]]:
     with part.open("ab") as out:
         try:
             fcntl.flock(out, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(out.fileno()).st_ino != part.stat().st_ino:  # renamed between opening and locking
-                raise BlockingIOError
-        except OSError as error:
+            is_ours = os.fstat(out.fileno()).st_ino == part.stat().st_ino
+        except (BlockingIOError, FileNotFoundError):
+            is_ours = False
+        if not is_ours:  # locked, or renamed between opening and locking
             raise FolderError(
                 part,
                 found="another process is unpacking it",
                 expected="one at a time",
                 remedy="wait for it, then run the same command again",
-            ) from error
+            )
         out.truncate(0)
         try:
             yield out

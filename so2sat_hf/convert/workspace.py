@@ -12,7 +12,9 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
+from typing import IO
 
 from so2sat_hf.convert.manifest import MANIFEST, README, STATISTICS, Manifest
 from so2sat_hf.convert.plan import Shard
@@ -52,7 +54,8 @@ class Workspace:
                 if folder.is_dir() and folder != self.stage:
                     (folder / PUBLISHING).unlink(missing_ok=True)  # first: half a stage proves nothing
                     shutil.rmtree(folder)
-            for part in (*self.stage.rglob("*.part"), *self.out.glob("*.part")):
+            small = (self.out.glob(f"{name}.*.part") for name in (README, MANIFEST, STATISTICS))
+            for part in chain(self.stage.rglob("*.part"), *small):
                 part.unlink(missing_ok=True)
         write_text(self.stage / PLAN, self._plan_text)
 
@@ -62,11 +65,14 @@ class Workspace:
             receipt = Receipt.from_json(receipt_path(self.stage, shard).read_text())
         except (OSError, ValueError, TypeError, KeyError):
             return None
-        places = [self.stage / shard.path]
+        return receipt if self._holds(shard.path, receipt.bytes) else None
+
+    def _holds(self, path: str, size: int) -> bool:
+        """Whether a file of this build is there: in the stage, or in OUT if names were given out before."""
+        places = [self.stage / path]
         if (self.stage / PUBLISHING).exists():
-            places.append(self.out / shard.path)
-        sizes = {place.stat().st_size for place in places if place.is_file()}
-        return receipt if receipt.bytes in sizes else None
+            places.append(self.out / path)
+        return any(place.is_file() and place.stat().st_size == size for place in places)
 
     def is_published(self, manifest: Manifest, shards: Sequence[Shard]) -> bool:
         """Whether OUT already is what the manifest says, with nothing left in the stage."""
@@ -111,8 +117,7 @@ class Workspace:
 
     def _check_staged(self, manifest: Manifest) -> None:
         for shard in manifest.shards:
-            places = (self.stage / shard.path, self.out / shard.path)
-            if not any(place.is_file() and place.stat().st_size == shard.bytes for place in places):
+            if not self._holds(shard.path, shard.bytes):
                 raise FolderError(
                     self.stage / shard.path,
                     found="not there, though a worker wrote it",
@@ -170,16 +175,18 @@ def locked(out: Path) -> Iterator[None]:
         (out / WORK).mkdir(exist_ok=True)
         lock = (out / WORK / "lock").open("w")
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise FolderError(
-                out,
-                found="another build is writing here",
-                expected="one build at a time",
-                remedy="wait for it",
-            ) from error
+        with writable(out):
+            _take(lock, out)
         yield
+
+
+def _take(lock: IO[str], out: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise FolderError(
+            out, found="another build is writing here", expected="one build at a time", remedy="wait for it"
+        ) from error
 
 
 def _is_built(out: Path) -> bool:

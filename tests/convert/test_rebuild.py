@@ -193,18 +193,22 @@ def test_a_folder_of_somebody_else_with_a_manifest_is_not_ours(source: RawSource
 
 
 def test_workers_that_see_another_folder_are_found_out(
-    source: RawSource, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A receipt without a file publishes nothing, and the old dataset stays."""
-    copy = shutil.copytree(out, tmp_path / "out")
+    copy, files = tmp_path / "out", shutil.copytree(raw, tmp_path / "raw")
+    options = BuildOptions(file_format="arrow", rows_per_shard=60)  # files of equal rows have equal sizes
+    build(open_raw(files), copy, options, jobs=1)
+    (copy / "notes.part").write_text("not ours")
     before, real = published(copy), build_module.write_shard
+    os.utime(files / "training.h5")  # another source, as far as sizes and times tell
 
     def elsewhere(task: ShardTask) -> object:
         return real(dataclasses.replace(task, stage=tmp_path / "elsewhere"))
 
     monkeypatch.setattr(build_module, "write_shard", elsewhere)
     with pytest.raises(FolderError, match="a worker wrote it"):
-        build(source, copy, BuildOptions(rows_per_shard=30), jobs=1)
+        build(open_raw(files), copy, options, jobs=1)
     assert published(copy) == before
 
 
