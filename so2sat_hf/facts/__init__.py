@@ -13,13 +13,14 @@ from importlib.resources import files
 from typing import Any
 
 from so2sat_hf.errors import So2SatError
-from so2sat_hf.facts.nouns import Band, BandStatistics, City, LCZClass, SourceFile, Version
+from so2sat_hf.facts.nouns import Band, BandStatistics, City, LCZClass, Mirror, SourceFile, Version
 
 __all__ = [
     "Band",
     "BandStatistics",
     "City",
     "LCZClass",
+    "Mirror",
     "SourceFile",
     "Version",
     "band",
@@ -161,6 +162,7 @@ def versions() -> tuple[Version, ...]:
             licence=row["licence"],
             urls=tuple(row["urls"]),
             note=row["note"],
+            mirrors=tuple(_mirror(mirror) for mirror in row.get("mirrors", ())),
             files=tuple(_source_file(row["name"], file) for file in row["files"]),
         )
         for row in _toml("versions.toml")["versions"]
@@ -250,10 +252,14 @@ def citation() -> str:
 
 
 def _source_file(version: str, row: dict[str, Any]) -> SourceFile:
-    unknown = dict.fromkeys(("rows", "bytes", "md5", "sha256", "sha512", "generation"))
-    return SourceFile(
-        version=version, **unknown | {"note": ""} | row | {"inferred": tuple(row.get("inferred", ()))}
-    )
+    unknown: dict[str, Any] = dict.fromkeys(("rows", "bytes", "md5", "sha256", "sha512", "generation"))
+    lists = {name: tuple(row.get(name, ())) for name in ("inferred", "mirrors")}
+    return SourceFile(version=version, **unknown | {"note": ""} | row | lists)
+
+
+def _mirror(row: dict[str, Any]) -> Mirror:
+    unknown = dict.fromkeys(("repo_id", "revision", "user", "password"))
+    return Mirror(**unknown | row | {"without_ranges": tuple(row.get("without_ranges", ()))})
 
 
 def _unknown(kind: str, name: str, known: Iterable[str]) -> So2SatError:

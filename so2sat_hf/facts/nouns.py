@@ -136,8 +136,46 @@ class SourceFile:
     note: str
     """What else is known; empty if nothing."""
 
+    mirrors: tuple[str, ...]
+    """Names of the mirrors of its version that have it; empty if none hands it out over HTTP."""
+
     source: str
     """Who states it; the names are explained at the head of versions.toml."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """A server that hands out the files of a version over HTTP."""
+
+    name: str
+    """``"hub"`` or ``"mediatum"``."""
+
+    title: str
+    """For people, in the middle of a sentence, e.g. ``"the Hugging Face Hub"``."""
+
+    page: str
+    """Where people can look at it, e.g. ``"https://mediatum.ub.tum.de/1836598"``."""
+
+    folder: str
+    """Of the files: a path in the repository, or the whole address of a web folder, ending in a slash."""
+
+    repo_id: str | None
+    """Dataset repository on the Hub, e.g. ``"zhu-xlab/So2Sat-LCZ42"``; None elsewhere."""
+
+    revision: str | None
+    """Commit or tag of that repository that holds the files; None elsewhere."""
+
+    user: str | None
+    """Public user of the web folder; None where nobody logs in, or with an account of their own."""
+
+    password: str | None
+    """Public password that goes with the user."""
+
+    without_ranges: tuple[str, ...]
+    """Paths of files that come from the first byte only: a transfer that was cut cannot be continued."""
+
+    source: str
+    """Who states it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +197,15 @@ class Version:
     note: str
     """What sets it apart."""
 
+    mirrors: tuple[Mirror, ...]
+    """Servers that hand it out over HTTP; empty for versions that are there by FTP only."""
+
     files: tuple[SourceFile, ...]
     """Everything published in it; version 4 has each geolocation file twice, once per generation."""
+
+    def mirror(self, name: str) -> Mirror:
+        """Return the mirror of that name, one of :attr:`mirrors`."""
+        return next(mirror for mirror in self.mirrors if mirror.name == name)
 
 
 @dataclass(frozen=True, slots=True)

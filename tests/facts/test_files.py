@@ -98,3 +98,46 @@ def test_a_file_at_hand_is_recognised_by_name_and_size():
     assert [f.generation for f in facts.published(2_413_948, "validation_geo.h5")] == [2025]
     assert [f.version for f in facts.published(52_006_404_720, "training.h5")] == ["1", "2", "3", "4"]
     assert facts.published(1, "training.h5") == ()
+
+
+def test_mirrors_have_files_with_known_sizes():
+    """Version 4 has two mirrors; the Hub has one file of each path, mediaTUM one for each generation."""
+    version = facts.version("4")
+    on = {name: [f for f in version.files if name in f.mirrors] for name in ("hub", "mediatum")}
+
+    assert [mirror.name for mirror in version.mirrors] == list(on)
+    assert not any(facts.version(name).mirrors for name in "123")
+    assert {name for file in ALL_FILES for name in file.mirrors} == set(on)
+    assert all(file.mirrors for file in version.files)
+    assert sorted(f.path for f in on["hub"]) == sorted(
+        [f"{stem}{end}" for stem in STEMS for end in (".h5.gz", "_geo.h5")]
+    )
+    assert [f.path for f in on["mediatum"] if f.generation is None] == [f"{stem}.h5" for stem in STEMS]
+    assert [f.generation for f in on["hub"] if f.generation] == [2026] * 3
+    assert all(file.bytes for files in on.values() for file in files)
+    sizes = [(file.path, file.bytes) for file in on["mediatum"]]
+    assert len(set(sizes)) == len(sizes)
+
+
+def test_every_file_of_the_hub_has_a_hash():
+    """What is fetched by default is compared by sha256; of mediaTUM only the bad geo file cannot be."""
+    unknown = [f for f in facts.version("4").files if not (f.sha256 or f.sha512 or f.md5)]
+
+    assert all(file.sha256 for file in facts.version("4").files if "hub" in file.mirrors)
+    assert [(f.path, f.generation, f.mirrors) for f in unknown] == [("training_geo.h5", 2025, ("mediatum",))]
+
+
+def test_mirrors_say_where_files_are():
+    """The Hub by repository and pinned commit, mediaTUM by a web folder with a public user."""
+    hub, mediatum = facts.version("4").mirrors
+
+    assert hub.repo_id == "zhu-xlab/So2Sat-LCZ42"
+    assert re.fullmatch("[0-9a-f]{40}", hub.revision)
+    assert f"{hub.page}/resolve/main/{hub.folder}/" in facts.version("4").urls
+    assert (hub.user, hub.without_ranges) == (None, ())
+    assert mediatum.folder in facts.version("4").urls
+    assert mediatum.page in facts.version("4").urls
+    assert mediatum.user == mediatum.password == "m1836598"
+    assert mediatum.without_ranges == ("training.h5",)
+    assert mediatum.repo_id is mediatum.revision is None
+    assert facts.version("4").mirror("mediatum") == mediatum

@@ -1,0 +1,1 @@
+"""The way to servers and back: fetch the published files."""

@@ -1,0 +1,549 @@
+"""The dataset card: every number is that of the build or of the facts, its code runs, and drift is found."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from so2sat_hf import facts
+from so2sat_hf.assemble import extras, membership_of
+from so2sat_hf.cli import Group
+from so2sat_hf.cli.card import card as card_command
+from so2sat_hf.convert.build import build
+from so2sat_hf.convert.manifest import Manifest
+from so2sat_hf.convert.raw import open_raw
+from so2sat_hf.convert.source import open_source
+from so2sat_hf.convert.verify import verify
+from so2sat_hf.errors import FolderError
+from so2sat_hf.hub import card, tables
+from so2sat_hf.hub.contents import PICTURE, as_published
+from so2sat_hf.hub.template import fill, names
+from so2sat_hf.pages.classes import class_picture
+from so2sat_hf.synthetic import write_raw, write_version_3
+
+ROOT = Path(__file__).parents[2]
+PUBLISHED = ROOT / "cards" / "dataset_card.md"
+TEMPLATE = ROOT / "so2sat_hf" / "hub" / "templates" / "dataset_card.md"
+WITHOUT_GEO = ("id", "sen1", "sen2", "label")
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory):
+    """Generated version 2 with 120 patches, and version 3 beside it."""
+    folder = tmp_path_factory.mktemp("raw")
+    write_raw(folder, train=70, validation=25, test=25, seed=5, geo="2026")
+    write_version_3(folder, seed=5)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def out(raw, tmp_path_factory):
+    """Everything a published folder has, with the card of this room."""
+    folder = tmp_path_factory.mktemp("card") / "out"
+    source = open_raw(raw)
+    more = replace(
+        extras(source, membership_of(source)),
+        page=card.page,
+        pictures={
+            PICTURE: lambda blueprint: class_picture(blueprint.source, columns=blueprint.columns),
+        },
+    )
+    build(source, folder, extras=more, jobs=1)
+    return folder
+
+
+@pytest.fixture
+def copy(out, tmp_path):
+    """The small files of the folder, for a test that changes them."""
+    folder = tmp_path / "copy"
+    folder.mkdir()
+    for path in (out / name for name in ("README.md", "manifest.json", "statistics.json")):
+        (folder / path.name).write_bytes(path.read_bytes())
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Run ``so2sat card`` in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    group = Group(commands=[card_command])
+    return lambda *arguments: CliRunner().invoke(group, ["card", *map(str, arguments)])
+
+
+def split_card(text):
+    """YAML and page."""
+    _, head, page = text.split("---\n", 2)
+    return yaml.safe_load(head), page
+
+
+def rows_of(page, heading):
+    """Cells of the first table below a heading, its head first."""
+    section = page.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    table = re.search(r"(?:^\|.*\|$\n?)+", section, re.MULTILINE)[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.strip().splitlines()]
+    return [row for row in rows if not set("".join(row)) <= set("-: ")]
+
+
+def number(text):
+    return int(text.replace(",", ""))
+
+
+def cards_of_builds(manifest, texts):
+    """Name -> manifest and texts of folders that hold less or other things."""
+    alone = {key.replace("validation", "test"): record for key, record in manifest.cells.items()}
+    arrow = tuple(
+        replace(plan, files=tuple(replace(f, path=f.path.replace(".parquet", ".arrow")) for f in plan.files))
+        for plan in manifest.companions
+    )
+    plain = {"cells": {"train": manifest.total(manifest.configs["culture_10"]["train"])}, "shards": ()}
+    return {
+        "whole": (manifest, texts),
+        "no statistics": (manifest, {}),
+        "no companions": (replace(manifest, companions=()), texts),
+        "no geolocation": (
+            replace(manifest, columns=WITHOUT_GEO, geolocation=None, companions=()),
+            texts,
+        ),
+        "2025": (replace(manifest, geolocation="2025"), texts),
+        "optical": (replace(manifest, columns=("id", "sen2", "label"), geolocation=None), texts),
+        "radar": (replace(manifest, columns=("id", "sen1", "label"), geolocation=None, companions=()), texts),
+        "no pixels": (replace(manifest, columns=("id", "label"), companions=()), {}),
+        "digital numbers": (
+            replace(manifest, file_format="arrow", sen2_dtype="uint16", companions=arrow),
+            texts,
+        ),
+        "no picture": (replace(manifest, files=()), texts),
+        "rounded": (replace(manifest, rounding={"sen2": 3.1e-5}), texts),
+        "version 3 alone": (replace(manifest, cells=alone, layout="random", companions=()), texts),
+        "train alone": (replace(manifest, companions=(), **plain), texts),
+    }
+
+
+# what stands on every page
+
+
+def all_pages(out):
+    manifest = Manifest.read(out)
+    texts = {"statistics.json": (out / "statistics.json").read_text()}
+    pages = {name: card.page(*built) for name, built in cards_of_builds(manifest, texts).items()}
+    return pages | {"published": split_card(card.published())[1]}
+
+
+def test_no_marks_of_the_template_are_left(out):
+    """Whatever a folder holds or lacks."""
+    for name, page in all_pages(out).items():
+        assert not re.search(r"\$\{|\$\$|<!--|-->|None\b", page), name
+        assert "\n\n\n" not in page, name
+        assert not re.search(r"^#+ .*\n+(?=## )", page, re.MULTILINE), f"{name}: a heading without a text"
+
+
+def test_every_link_is_https_or_leads_to_a_place_of_the_page(out):
+    """No plain http, no file that is not there."""
+    for name, page in all_pages(out).items():
+        headings = {heading.lower() for heading in re.findall(r"^## (\w+)$", page, re.MULTILINE)}
+        for link in re.findall(r"\]\(([^)]+)\)", page):
+            known = link.startswith("https://") or link.removeprefix("#") in headings
+            assert known or (out / link).is_file(), f"{name}: {link}"
+
+
+def test_the_code_of_every_page_compiles(out):
+    for name, page in all_pages(out).items():
+        code = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+        assert code, name
+        compile("\n".join(code), name, "exec")
+
+
+def test_all_numbers_of_the_class_table_add_up(out):
+    """Across splits and down the classes; the published ones are those of the files."""
+    pages = all_pages(out)
+    for name, page in pages.items():
+        head, *classes, total = rows_of(page, "Classes")
+        counts = np.array([[number(cell) for cell in row[4:]] for row in classes])
+        assert counts.shape == (17, len(head) - 4), name
+        assert (counts[:, :-1].sum(axis=1) == counts[:, -1]).all(), name
+        assert counts.sum(axis=0).tolist() == [number(cell) for cell in total[4:]], name
+    head, *_, total = rows_of(pages["published"], "Classes")
+    files = {file.split: file.rows for file in facts.version("2").files}
+    assert {split: number(cell) for split, cell in zip(head[4:-1], total[4:-1], strict=True)} == files
+
+
+def test_classes_stand_in_label_order_with_code_and_colour(out):
+    _, *classes, _ = rows_of(all_pages(out)["whole"], "Classes")
+
+    assert [row[:4] for row in classes] == [
+        [str(lcz.index), lcz.code, lcz.name, f"`{lcz.color}`"] for lcz in facts.classes()
+    ]
+
+
+def test_a_page_tells_of_nothing_that_is_not_there(out):
+    pages = all_pages(out)
+
+    assert "`geometry`" not in pages["no geolocation"]
+    assert "`x_ul`" not in pages["no geolocation"]
+    assert "Radar outliers" in pages["whole"]
+    assert "`sen1[0]`" not in pages["optical"]
+    assert "`sen2[0]`" not in pages["radar"]
+    assert "## Bands" not in pages["no pixels"]
+    assert ".parquet" not in pages["digital numbers"]
+    assert "digital number" in pages["digital numbers"]
+    assert '"mini"' not in pages["no companions"]
+    assert "![" in pages["whole"]
+    assert "![" not in pages["published"] + pages["no picture"]
+    assert "at most 3.1e-05 in `sen2`" in pages["rounded"]
+    assert "bit for bit" not in pages["rounded"]
+    assert "geo files of March 2026" in pages["whole"]
+    assert "Positions of 2025" in pages["2025"]
+    assert "`random` (default)" in pages["version 3 alone"]
+    assert "has none with pixels" in pages["no statistics"]
+
+
+# the card of a build
+
+
+def test_a_build_writes_the_card(out):
+    """YAML and page are what the manifest renders to, and verification accepts them."""
+    assert (out / "README.md").read_text() == card.readme_of(out)
+    assert verify(out).problems == ()
+
+
+def test_every_config_of_the_yaml_is_on_the_page_with_its_numbers(out):
+    """Rows of each split, download and disk are those that ``datasets`` checks."""
+    head, page = split_card((out / "README.md").read_text())
+    columns, *rows = rows_of(page, "Configs")
+    table = {row[0].split("`")[1]: dict(zip(columns, row, strict=True)) for row in rows}
+    infos = {info["config_name"]: info for info in head["dataset_info"]}
+
+    assert list(table) == [config["config_name"] for config in head["configs"]]
+    assert set(table) == set(infos) >= {"culture_10", "v1", "random", "block", "sen2", "index", "rgb", "mini"}
+    for name, row in table.items():
+        info = infos[name]
+        counted = {split["name"]: f"{split['num_examples']:,}" for split in info["splits"]}
+        shown = {split: row[split] for split in ("train", "validation", "test")}
+        assert {split: cell for split, cell in shown.items() if cell != tables.NOTHING} == counted
+        disk = info["download_size"] + info["dataset_size"]
+        sizes = [row[column].replace("\N{NO-BREAK SPACE}", " ") for column in ("download", "disk")]
+        assert sizes == [tables.size(info["download_size"]), tables.size(disk)]
+
+
+def test_downloads_are_the_sizes_of_the_files(out):
+    """Of each config, and of the split that is streamed."""
+    head, page = split_card((out / "README.md").read_text())
+    for config, info in zip(head["configs"], sorted_like(head), strict=True):
+        sizes = {
+            file["split"]: sum(
+                path.stat().st_size
+                for pattern in np.atleast_1d(file["path"]).tolist()
+                for path in out.glob(pattern)
+            )
+            for file in config["data_files"]
+        }
+        assert info["download_size"] == sum(sizes.values()), config["config_name"]
+        if config.get("default"):
+            assert f"one pass reads {tables.size(sizes['train'])}\n" in page
+
+
+def sorted_like(head):
+    """``dataset_info`` in the order of the configs."""
+    infos = {info["config_name"]: info for info in head["dataset_info"]}
+    return [infos[config["config_name"]] for config in head["configs"]]
+
+
+def test_a_view_takes_less_memory_by_the_column_it_leaves_out(out):
+    """What ``datasets`` holds of the config, to a tenth of a per cent."""
+    from datasets import load_dataset
+
+    head, _ = split_card((out / "README.md").read_text())
+    for name in ("sen1", "sen2"):
+        stated = next(info["dataset_size"] for info in head["dataset_info"] if info["config_name"] == name)
+        loaded = load_dataset(str(out), name)
+        assert stated == pytest.approx(sum(split.data.nbytes for split in loaded.values()), rel=1e-3)
+
+
+def test_a_copy_that_is_not_the_published_dataset_says_so(out):
+    page = split_card((out / "README.md").read_text())[1]
+
+    assert "not the published dataset: it holds 120 patches" in page
+    assert "not the published dataset" not in card.published()
+
+
+def test_statistics_are_those_of_the_build(out):
+    _, *rows = rows_of((out / "README.md").read_text(), "Statistics")
+    bands = json.loads((out / "statistics.json").read_text())["bands"]
+
+    assert [row[0].strip("`") for row in rows] == list(bands)
+    for name, unit, mean, deviation in rows:
+        band = bands[name.strip("`")]
+        assert float(mean) == pytest.approx(band["mean"], rel=1e-3)
+        assert float(deviation) == pytest.approx(band["std"], rel=1e-3)
+        assert unit == (f"asinh(x / {band['scale']:g})" if "scale" in band else band["unit"])
+
+
+def test_every_column_is_explained(out):
+    """Those of the data files, of the index, and of the pictures."""
+    _, page = split_card((out / "README.md").read_text())
+    section = page.partition("\n## Configs\n")[2].partition("\n## Versions\n")[0]
+    manifest = Manifest.read(out)
+    index = {name for plan in manifest.companions for name in plan.features}
+    means = {f"mean_{band.name}" for band in facts.bands()}
+    explained = set(re.findall(r"`(\w+)`", section))
+
+    assert means <= index
+    assert {*manifest.columns, *index} - means <= explained
+    assert {"mean_VH_real", "mean_B12"} <= explained
+    bands = [f"`{band.sensor}[{band.index}]`" for band in facts.bands()]
+    assert [row[0] for row in rows_of(page, "Bands")[1:]] == bands
+
+
+def test_the_code_of_the_card_runs(out, raw):
+    """As printed, but for the name of the repository; the last block gives back the published values."""
+    page = split_card((out / "README.md").read_text())[1]
+    repo = facts.version("4").mirror("hub").repo_id
+    names_there = {}
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        assert all(".with_format(" in line for line in block.splitlines() if "load_dataset(" in line)
+        local = block.replace(f"hf://datasets/{repo}", str(out)).replace("hf://datasets/{repo}", "{repo}")
+        if "duckdb" not in block:
+            exec(compile(local.replace(repo, str(out)), "README.md", "exec"), names_there)
+        elif pytest.importorskip("duckdb"):
+            exec(compile(local.replace("duckdb.sql", "found = duckdb.sql"), "README.md", "exec"), names_there)
+            assert sum(count for _, count in names_there["found"].fetchall()) == 120
+
+    assert names_there["batch"]["sen2"].shape == (70, 10, 32, 32)
+    assert "sen1" not in next(iter(names_there["optical"]))
+    assert names_there["rgb"][0]["image"].shape == (32, 32, 3)
+    assert names_there["place"]["id"] == names_there["index"][:]["id"][0]
+    file, row = names_there["patch"]["id"].split("/")
+    with h5py.File(raw / f"{file}.h5") as published:
+        for name in ("sen1", "sen2", "label"):
+            assert np.array_equal(names_there[name], published[name][int(row)])
+
+
+def test_the_row_group_of_a_place_holds_the_patch(out):
+    """The block that fetches one patch, for every place of a split."""
+    import pyarrow.parquet as pq
+    from datasets import load_dataset
+
+    index = load_dataset(str(out), "index", split="test").with_format("pandas")
+    for place in index[:].to_dict("records"):
+        group = pq.ParquetFile(out / place["file"]).read_row_group(place["row_group"], columns=["id"])
+        assert group.slice(place["row"] % 1024, 1)["id"].to_pylist() == [place["id"]]
+
+
+# the picture
+
+
+def test_the_picture_is_that_of_the_source(out, raw):
+    """The same bytes from HDF5 and from the built folder, with the colour of every class that is there."""
+    from io import BytesIO
+
+    from PIL import Image
+
+    source = open_source(out)
+    picture = class_picture(source)
+    colours = {colour for _, colour in Image.open(BytesIO(picture)).getcolors(1 << 20)}
+    present = np.unique(source.labels("train"))
+
+    assert picture == class_picture(open_raw(raw)) == (out / PICTURE).read_bytes()
+    for lcz in facts.classes():
+        colour = tuple(bytes.fromhex(lcz.color[1:]))
+        assert (colour in colours) == (lcz.index in present) or lcz.color in ("#000000", "#bcbcbc", "#555555")
+
+
+def test_the_picture_shows_what_may_be_read(out):
+    """One sensor alone, and nothing where there are no pixels."""
+    source = open_source(out)
+    both, optical, radar = (
+        class_picture(source, columns=columns)
+        for columns in ((), ("id", "sen2", "label"), ("id", "sen1", "label"))
+    )
+
+    assert len({both, optical, radar}) == 3
+    assert class_picture(source, columns=("id", "label")) is None
+
+
+# the published card
+
+
+def test_the_published_card_is_current():
+    """To write it: so2sat card --published."""
+    assert PUBLISHED.read_text() == card.published()
+
+
+def test_the_published_card_states_nothing_that_only_a_build_can_measure():
+    head, page = split_card(card.published())
+    columns, *rows = rows_of(page, "Configs")
+    unknown = {row[0] for row in rows if tables.UNKNOWN in row}
+
+    assert not re.search(r"num_bytes|download_size|dataset_size|data [0-9a-f]{16}", card.published())
+    assert columns == ["config", "train", "validation", "test", "what it is"]
+    assert unknown == {"`random`", "`block`"}
+    assert [row[0].split("`")[1] for row in rows] == [config["config_name"] for config in head["configs"]]
+    assert [info["config_name"] for info in head["dataset_info"]]
+    assert all(info["features"] for info in head["dataset_info"])
+
+
+def test_the_published_card_has_the_configs_and_files_of_a_build(out):
+    """Same names, features and, but for counts of files, the same places."""
+    published, built = (split_card(text)[0] for text in (card.published(), card.readme_of(out)))
+
+    def places(head):
+        return {
+            config["config_name"]: {
+                file["split"]: sorted(
+                    re.sub(r"/\d+-of-\d+", "/*", path)
+                    for path in ([file["path"]] if isinstance(file["path"], str) else file["path"])
+                )
+                for file in config["data_files"]
+            }
+            for config in head["configs"]
+            if config["config_name"] not in ("random", "block")  # 120 patches leave cells empty
+        }
+
+    assert places(published) == places(built)
+    assert [
+        {**info, "splits": 0, "download_size": 0, "dataset_size": 0} for info in built["dataset_info"]
+    ] == [{**info, "splits": 0, "download_size": 0, "dataset_size": 0} for info in published["dataset_info"]]
+
+
+def test_mini_of_the_published_card_follows_its_rule():
+    mini = as_published().config("mini")
+
+    assert dict(mini.rows) == {"train": 17 * 40, "validation": 17 * 10, "test": 17 * 10}
+
+
+# the command
+
+
+def test_card_finds_drift_and_repairs_it(copy, run):
+    """A page that somebody edited: exit 1 with the lines, written anew, then silence."""
+    assert run(copy, "--check").exit_code == 0
+    readme = copy / "README.md"
+    readme.write_text(
+        readme.read_text().replace("ten cities that are", "some cities that are", 1) + "\nMore.\n"
+    )
+
+    found = run(copy, "--check")
+
+    assert found.exit_code == 1
+    assert "-More." in found.stdout
+    assert "To write it: so2sat card" in found.stderr
+    assert "More." in readme.read_text()
+    assert run(copy).stdout.endswith("README.md: written\n")
+    assert run(copy, "--check").exit_code == 0
+    assert "More." not in readme.read_text()
+
+
+def test_card_finds_drift_of_facts_and_prose(copy, run, monkeypatch):
+    monkeypatch.setattr(facts, "citation", lambda: "@article{Other, doi = {10.1/2}}\n")
+
+    for found in (run(copy, "--check"), run("--published", PUBLISHED, "--check")):
+        assert found.exit_code == 1
+        assert "Zhu2020So2Sat" in found.stdout
+    monkeypatch.undo()
+    monkeypatch.setattr(card, "TEMPLATE", "../__init__.py")
+    assert run("--published", PUBLISHED, "--check").exit_code == 1
+
+
+def test_card_finds_a_manifest_that_the_page_does_not_belong_to(copy, run):
+    manifest = json.loads((copy / "manifest.json").read_text())
+    first = next(iter(manifest["cells"].values()))
+    first["class_counts"][0] += 1
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+
+    assert run(copy, "--check").exit_code == 1
+
+
+def test_card_prints_and_writes_the_published_one(run, tmp_path):
+    printed = run("--published", "--print")
+
+    assert printed.stdout == card.published()
+    assert not (tmp_path / "cards").exists()
+    assert run("--published").exit_code == 0
+    assert (tmp_path / "cards" / "dataset_card.md").read_text() == card.published()
+
+
+def test_card_says_what_is_missing(copy, run, tmp_path):
+    """One message and exit code 1."""
+    (copy / "statistics.json").unlink()
+    for arguments, message in (
+        ((copy,), "statistics.json: missing or unreadable, but listed in the manifest"),
+        ((tmp_path / "nowhere",), "no manifest.json"),
+        ((), "PATH: missing; expected a folder"),
+        ((copy, "--check", "--print"), "--check: together with --print"),
+    ):
+        found = run(*arguments)
+        assert found.exit_code == 1
+        assert message in found.stderr
+    with pytest.raises(FolderError):
+        card.readme_of(copy)
+
+
+def test_differences_are_few_lines_of_both(tmp_path):
+    path = tmp_path / "a.md"
+    path.write_text("".join(f"{line}\n" for line in range(1000)))
+
+    assert card.differences(path, path.read_text()) == []
+    assert card.differences(path, path.read_text().replace("500", "five hundred"))[-2:] == [
+        "-500",
+        "+five hundred",
+    ]
+    assert len(card.differences(path, "")) == 20
+    assert card.differences(path, path.read_text().rstrip("\n")) != []
+    assert card.differences(tmp_path / "none.md", "text\n")[-1] == "+text"
+
+
+# the template
+
+
+def test_the_template_names_what_it_is_given_and_nothing_else():
+    """A value that nobody asks for is a fact that fell out of the card."""
+    contents = as_published()
+    values, flags = names(TEMPLATE.read_text())
+
+    assert values == set(card.values_of(contents))
+    assert flags == set(card.flags(contents))
+
+
+def test_passages_of_a_template():
+    template = "a\n<!-- if x -->\nb\n<!-- if not y -->\nc ${v}\n<!-- end -->\n<!-- end -->\nd\n"
+
+    assert fill(template, {"v": "$1 <!-- end -->"}, {"x": True, "y": False}) == "a\nb\nc $1 <!-- end -->\nd\n"
+    assert fill(template, {"v": ""}, {"x": True, "y": True}) == "a\nb\nd\n"
+    assert fill(template, {"v": ""}, {"x": False, "y": False}) == "a\nd\n"
+
+
+@pytest.mark.parametrize(
+    ("template", "error"),
+    [
+        ("${other}", KeyError),
+        ("<!-- if x -->\n${other}\n<!-- end -->", KeyError),
+        ("<!-- if other -->\n<!-- end -->", KeyError),
+        ("<!-- if x -->", ValueError),
+        ("<!-- end -->", ValueError),
+        ("5 $", ValueError),
+    ],
+)
+def test_a_wrong_template_is_refused(template, error):
+    """Also in passages that are not shown."""
+    with pytest.raises(error):
+        fill(template, {"v": ""}, {"x": False})
+
+
+@pytest.mark.parametrize(
+    ("num_bytes", "text"),
+    [
+        (12, "12 bytes"),
+        (999, "999 bytes"),
+        (1000, "1.00 kB"),
+        (999_999, "1.00 MB"),
+        (16_743_000_000, "16.7 GB"),
+    ],
+)
+def test_sizes_have_three_digits(num_bytes, text):
+    assert tables.size(num_bytes) == text
