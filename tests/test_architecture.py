@@ -22,7 +22,10 @@ ROOMS = [
     ["errors"],
     ["facts"],
     ["convert"],
+    ["companions"],
     ["so2sat_lcz42", "pages", "synthetic"],
+    ["hub", "load"],
+    ["assemble"],
     ["demo"],
     ["cli"],
 ]
@@ -32,17 +35,41 @@ DOORS = {
     "h5py": {"convert/hdf5", "synthetic/files"},
     "pyproj": {"convert/geolocation"},
     "rasterio": set(),
-    "huggingface_hub": set(),
+    "huggingface_hub": {"hub/repository"},
+    "httpx": {"hub/transfer"},
+    "httpx2": {"hub/transfer"},
     "matplotlib": set(),
     "torch": set(),
     "transformers": set(),
-    "datasets": {"convert/table", "convert/readme", "so2sat_lcz42", "demo"},
-    "PIL": {"pages/contact_sheet"},
-    "click": {"cli", "cli/convert", "cli/look", "cli/progress"},
+    "datasets": {
+        "convert/table",
+        "convert/readme",
+        "companions/index",
+        "companions/rgb",
+        "so2sat_lcz42",
+        "demo",
+    },
+    "PIL": {"companions/rgb", "pages/classes", "pages/contact_sheet"},
+    "click": {
+        "cli",
+        *(f"cli/{name}" for name in ("build", "card", "convert", "hub", "look", "measure", "progress")),
+    },
     "tqdm": {"cli/progress"},
+    "xxhash": {"companions/match", "companions/mini"},
 }
 # Pure modules open no file, whatever they are given.
-PURE = {"convert/patches", "convert/plan", "convert/decode", "convert/moments", "facts/nouns", "errors"}
+PURE = {
+    "errors",
+    "facts/nouns",
+    "hub/answer",
+    *(
+        f"convert/{name}"
+        for name in ("blueprint", "cells", "decode", "moments", "options", "patches", "plan")
+    ),
+    *(f"convert/{name}" for name in ("records", "encode")),
+    *(f"companions/{name}" for name in ("brightness", "footprint", "index", "match", "mini", "planners")),
+    *(f"companions/{name}" for name in ("published", "sketch", "summary")),
+}
 FILE_ACCESS = {"open", "read_text", "write_text", "read_bytes", "write_bytes"}
 HEAVY = ("torch", "transformers", "datasets", "h5py", "pyarrow", "numpy", "pandas", "pyproj", "PIL")
 

@@ -41,7 +41,7 @@ def test_polars_reads_plain_columns(out: Path, source: RawSource) -> None:
     table = polars.read_parquet(f"{out}/data/train/*.parquet", columns=["id", "sen2"])
     sen2 = table["sen2"].ext.storage().cast(polars.Array(polars.Float32, (10, 32, 32))).to_numpy()
 
-    (block,) = source.blocks("train", 0, 260, columns=("sen2",), size=1000)
+    (block,) = source.blocks("train", range(260), columns=("sen2",), size=1000)
     assert table["id"].to_list() == block.ids
     assert np.array_equal(sen2, block.sen2)
 
@@ -81,7 +81,7 @@ def test_datasets_before_version_4_reads_the_files(
 
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
-    (block,) = source.blocks("train", 7, 8, columns=("sen1",), size=1)
+    (block,) = source.blocks("train", range(7, 8), columns=("sen1",), size=1)
     assert found["version"] == version
     assert found["rows"] == 260
     assert found["features"]["sen1"].startswith("Array3D(shape=(8, 32, 32), dtype='float32'")

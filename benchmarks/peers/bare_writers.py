@@ -20,14 +20,14 @@ def ready_tables(source, shard, schema):
     from so2sat_hf.convert.table import to_table
 
     blocks = source.blocks(
-        shard.split, shard.start, shard.stop, columns=tuple(schema.names), size=ROW_GROUP_ROWS
+        shard.split, range(shard.start, shard.stop), columns=tuple(schema.names), size=ROW_GROUP_ROWS
     )
     return [to_table(block, schema) for block in blocks]
 
 
 def write_all(raw, out, shards, barrier, results):
     """In a process of its own: make tables, wait for the others, write."""
-    from so2sat_hf.convert.shard import parquet_writer
+    from so2sat_hf.convert.encode import parquet_writer
     from so2sat_hf.convert.source import open_source
     from so2sat_hf.convert.table import schema
 

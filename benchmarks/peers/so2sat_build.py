@@ -15,7 +15,8 @@ def main():
     import datasets  # noqa: F401 (which build imports on demand: not timed, as for the peers)
     from report import report
 
-    from so2sat_hf.convert.build import BuildOptions, build
+    from so2sat_hf.convert.build import build
+    from so2sat_hf.convert.options import BuildOptions
     from so2sat_hf.convert.source import open_source
     from so2sat_hf.convert.verify import verify
     from so2sat_hf.errors import So2SatError

@@ -8,8 +8,11 @@ import sys
 import click
 
 from so2sat_hf import __version__
-from so2sat_hf.cli.convert import build, info, synth, verify
+from so2sat_hf.cli.build import build, match
+from so2sat_hf.cli.convert import info, synth, verify
+from so2sat_hf.cli.hub import download
 from so2sat_hf.cli.look import demo, show
+from so2sat_hf.cli.measure import stats
 from so2sat_hf.errors import So2SatError
 
 
@@ -37,5 +40,5 @@ def cli() -> None:
     """So2Sat LCZ42 as a Hugging Face dataset."""
 
 
-for command in (info, build, verify, show, synth, demo):
+for command in (download, info, build, match, verify, show, stats, synth, demo):
     cli.add_command(command)

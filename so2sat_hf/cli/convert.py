@@ -58,7 +58,8 @@ def info(path: Path, *, checksum: bool, every_row: bool) -> None:
     type=click.Choice(["2025", "2026", "none"]),
     help="Generation of the geo files.",
 )
-def synth(raw: Path, *, train: int, validation: int, test: int, seed: int, geo: str) -> None:
+@click.option("--v3", is_flag=True, help="Version 3 too: folders random, block and culture_10.")
+def synth(raw: Path, *, train: int, validation: int, test: int, seed: int, geo: str, v3: bool) -> None:
     """Write training.h5, validation.h5, testing.h5 and their geo files into RAW.
 
     The data is generated: layout, ranges and class balance are the published ones, the places are real,
@@ -66,120 +67,18 @@ def synth(raw: Path, *, train: int, validation: int, test: int, seed: int, geo: 
 
     \b
     Example:  so2sat synth raw --train 2000
+              so2sat synth raw --v3
     """
-    from so2sat_hf.synthetic import write_raw
+    from so2sat_hf.synthetic import write_raw, write_version_3
 
+    if v3 and not (train and validation and test):
+        raise So2SatError("--v3", found="a split of 0 patches", expected="some in each of the three files")
     with bars("patches", "generate") as advance:
         write_raw(raw, train=train, validation=validation, test=test, seed=seed, geo=geo, progress=advance)
+    if v3:
+        with bars("patches", "regroup") as advance:
+            write_version_3(raw, seed=seed, progress=advance)
     note(f"Wrote {train + validation + test:,} generated patches to {raw}.\nNext: so2sat build {raw} OUT")
-
-
-@click.command(short_help="Convert HDF5 files into a dataset that load_dataset opens.")
-@click.argument("source", type=PATH)
-@click.argument("out", type=PATH)
-@click.option(
-    "--format",
-    "file_format",
-    default="parquet",
-    show_default=True,
-    type=click.Choice(["parquet", "arrow"]),
-    help="Parquet for the Hub and for most uses, Arrow for training machines.",
-)
-@click.option(
-    "--columns", help="Comma-separated, e.g. sen2,geo; id and label always come along. Default: all."
-)
-@click.option(
-    "--sen2-dtype",
-    default="float32",
-    show_default=True,
-    type=click.Choice(["float32", "uint16"]),
-    help="uint16 stores digital numbers (Arrow only).",
-)
-@click.option("--rows-per-shard", type=click.IntRange(min=1), help="Rows in a file; default: as published.")
-@JOBS
-@click.option("--drop-geo", is_flag=True, help="Leave geolocation out although geo files are there.")
-@click.option(
-    "--allow-rounding",
-    is_flag=True,
-    help="Store the nearest value where none is exact; the manifest says so.",
-)
-@click.option("--strict", is_flag=True, help="Refuse files that are not the published ones.")
-@click.option(
-    "--checksum",
-    is_flag=True,
-    help="Hash the source files into the manifest; with --strict compare them too.",
-)
-@click.option("--work", type=PATH, help="Where .h5.gz files are unpacked; default: beside them.")
-def build(
-    source: Path,
-    out: Path,
-    *,
-    file_format: str,
-    columns: str | None,
-    sen2_dtype: str,
-    rows_per_shard: int | None,
-    jobs: int | None,
-    drop_geo: bool,
-    allow_rounding: bool,
-    strict: bool,
-    checksum: bool,
-    work: Path | None,
-) -> None:
-    """Convert SOURCE into OUT, checking that every value survives.
-
-    SOURCE is the folder with training.h5, validation.h5, testing.h5 (those that you have, plain or .gz) and
-    their geo files, or a folder built before. Interrupted, the same command continues.
-
-    \b
-    Example:  so2sat build raw out
-              so2sat build out shards --format arrow
-    """
-    from so2sat_hf.convert.build import BuildOptions
-    from so2sat_hf.convert.build import build as run_build
-    from so2sat_hf.convert.raw import RawSource, checksummed, differences, require_published
-    from so2sat_hf.convert.source import open_source
-
-    names = tuple(name.strip() for name in columns.split(",") if name.strip()) if columns else ()
-    options = BuildOptions(file_format, names, sen2_dtype, rows_per_shard)
-    with unpacking() as unpack_progress:
-        opened = open_source(
-            source, work=work, drop_geo=drop_geo, allow_rounding=allow_rounding, progress=unpack_progress
-        )
-    if not isinstance(opened, RawSource):
-        _refuse_raw_options(
-            strict=strict, checksum=checksum, allow_rounding=allow_rounding, drop_geo=drop_geo
-        )
-    else:
-        if strict:
-            require_published(opened)
-        for difference in differences(opened):
-            warn(difference)
-        if checksum:
-            with bar(sum(path.stat().st_size for path in opened.paths()), "B", "hash") as advance:
-                opened = checksummed(opened, strict=strict, progress=advance)
-    with bar(sum(opened.num_rows.values()), "patches", "build") as advance:
-        report = run_build(opened, out, options, jobs=jobs, progress=advance)
-    manifest = report.manifest
-    splits = ", ".join(f"{name} {split.rows:,}" for name, split in manifest.splits.items())
-    continued = f" ({report.reused} files were there already)" if report.reused else ""
-    click.echo(f"{out}: {manifest.num_rows:,} patches ({splits})")
-    click.echo(f"{len(manifest.shards)} files, {manifest.num_bytes / 1e6:,.1f} MB{continued}")
-    for column, error in manifest.rounding.items():
-        warn(f"{column} was rounded by up to {error:.3g}; the manifest says so")
-    against = f" --against {source}" if isinstance(opened, RawSource) else ""
-    note(f"Next: so2sat verify {out}{against}\n      load_dataset({str(out)!r})")
-
-
-def _refuse_raw_options(**options: bool) -> None:
-    """Say which options mean nothing for a folder that was built."""
-    for name, given in options.items():
-        if given:
-            raise So2SatError(
-                f"--{name.replace('_', '-')}",
-                found="SOURCE is a folder that was built",
-                expected="this option with the HDF5 files only",
-                remedy="leave it out; --columns chooses what is kept of a built folder",
-            )
 
 
 @click.command(short_help="Check a built folder, down to every published value.")

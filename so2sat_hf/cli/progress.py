@@ -34,6 +34,20 @@ def bar(total: int, unit: str, title: str) -> Iterator[Callable[[int], None]]:
 
 
 @contextmanager
+def counted(unit: str, title: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar whose length is known later; yields a function to call with (done, in all)."""
+    from tqdm import tqdm
+
+    with tqdm(unit=f" {unit}", desc=title, disable=None, dynamic_ncols=True, smoothing=0.1) as shown:
+
+        def advance_to(done: int, total: int) -> None:
+            shown.total = total
+            shown.update(done - shown.n)
+
+        yield advance_to
+
+
+@contextmanager
 def bars(unit: str, title: str) -> Iterator[Callable[[str, int, int], None]]:
     """Show a bar for each file; yields a function to call with (file name, done, in all)."""
     from tqdm import tqdm
@@ -43,7 +57,12 @@ def bars(unit: str, title: str) -> Iterator[Callable[[str, int, int], None]]:
     def advance(name: str, done: int, total: int) -> None:
         if name not in shown:
             shown[name] = tqdm(
-                total=total, unit=f" {unit}", unit_scale=unit == "B", desc=f"{title} {name}", disable=None
+                total=total,
+                initial=done,
+                unit=f" {unit}",
+                unit_scale=unit == "B",
+                desc=f"{title} {name}",
+                disable=None,
             )
         shown[name].update(done - shown[name].n)
 

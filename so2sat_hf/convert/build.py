@@ -7,85 +7,50 @@ The plan is made first and decides everything; shards are then independent of ea
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from so2sat_hf import __version__
 from so2sat_hf.convert import moments, readme
+from so2sat_hf.convert.blueprint import Blueprint, CompanionPlan, Planner
 from so2sat_hf.convert.built import BuiltSource
+from so2sat_hf.convert.encode import DataEncoder
 from so2sat_hf.convert.executor import run
-from so2sat_hf.convert.manifest import (
-    FORMAT_VERSION,
-    MANIFEST,
-    README,
-    STATISTICS,
-    FileRecord,
-    Manifest,
-    ShardRecord,
-    SplitRecord,
-)
-from so2sat_hf.convert.patches import COLUMNS, GEO_COLUMNS, Source
-from so2sat_hf.convert.plan import SUFFIX, Shard, plan_shards
-from so2sat_hf.convert.shard import STATISTICS_SPLIT, Receipt, ShardTask, write_shard
-from so2sat_hf.convert.table import SEN2_DTYPES, schema
+from so2sat_hf.convert.manifest import FORMAT_VERSION, MANIFEST, README, STATISTICS, Manifest
+from so2sat_hf.convert.membership import Membership, cells_of
+from so2sat_hf.convert.options import BuildOptions
+from so2sat_hf.convert.patches import Rows, Source
+from so2sat_hf.convert.plan import plan_shards
+from so2sat_hf.convert.records import Companion, CompanionFile, FileRecord, ShardRecord, SplitRecord
+from so2sat_hf.convert.shard import STATISTICS_SPLIT, FileTask, Receipt, write_file
+from so2sat_hf.convert.table import schema
 from so2sat_hf.convert.workspace import Workspace, locked
-from so2sat_hf.errors import FolderError, So2SatError, SourceError
+from so2sat_hf.errors import FolderError, SourceError
 
 LIBRARIES = ("datasets", "h5py", "numpy", "pyarrow", "pyproj")
 """Libraries whose version may change a byte of the output."""
 
 
 @dataclass(frozen=True, slots=True)
-class BuildOptions:
-    """What a build makes of its source."""
+class Extras:
+    """What comes on top of the patches of a source."""
 
-    file_format: str = "parquet"
-    """``parquet`` for the Hub, ``arrow`` for a training machine."""
+    membership: Membership | None = None
+    """Which splits of version 3 each patch belongs to."""
 
-    columns: tuple[str, ...] = ()
-    """Columns to store; empty: all that the source has. ``id`` and ``label`` are always stored, and the
-    columns of the geolocation only together."""
+    companions: tuple[Planner, ...] = ()
+    """Plan the configs beside the data."""
 
-    sen2_dtype: str = "float32"
-    """``float32`` (reflectance), or ``uint16`` (digital numbers; Arrow only)."""
+    pictures: Mapping[str, Callable[[Blueprint], bytes | None]] = field(default_factory=dict)
+    """Path -> draws it; None where there is nothing to draw."""
 
-    rows_per_shard: int | None = None
-    """At most so many rows in a file; default: the counts of the published dataset."""
-
-    def __post_init__(self) -> None:
-        for name, value, allowed in (
-            ("--format", self.file_format, tuple(SUFFIX)),
-            ("--sen2-dtype", self.sen2_dtype, SEN2_DTYPES),
-        ):
-            if value not in allowed:
-                raise So2SatError(name, found=repr(value), expected=" or ".join(allowed))
-        if self.sen2_dtype == "uint16" and self.file_format != "arrow":
-            raise So2SatError(
-                "--sen2-dtype",
-                found="uint16 with --format parquet",
-                expected="float32: the formats of datasets would hand out int64 digital numbers",
-                remedy="use --format arrow, or leave --sen2-dtype out",
-            )
-        if self.rows_per_shard is not None and self.rows_per_shard < 1:
-            raise So2SatError("--rows-per-shard", found=str(self.rows_per_shard), expected="at least 1")
-
-    def columns_of(self, source: Source) -> tuple[str, ...]:
-        """Return the columns that a build of this source stores.
-
-        Raises:
-            So2SatError: a column that does not exist, or that the source does not have.
-        """
-        wanted = set(self.columns or source.columns) | {"id", "label"}
-        if wanted & {"geo", *GEO_COLUMNS}:
-            wanted = (wanted - {"geo"}) | set(GEO_COLUMNS)
-        for name in sorted(wanted):
-            if name not in source.columns:
-                known = f"one of {', '.join(source.columns)}"
-                why = "not in the source" if name in COLUMNS else "no such column"
-                raise So2SatError(f"column {name}", found=why, expected=known)
-        return tuple(name for name in source.columns if name in wanted)
+    page: Callable[[Manifest, Mapping[str, str]], str] = readme.page
+    """Writes what follows the YAML in the README, from the manifest and its texts (path -> content)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +61,10 @@ class BuildReport:
     """What the folder holds now."""
 
     written: int
-    """Shards written by this run."""
+    """Files written by this run."""
 
     reused: int
-    """Shards that an earlier run had finished."""
+    """Files that an earlier run had finished."""
 
 
 def build(
@@ -107,9 +72,10 @@ def build(
     out: Path,
     options: BuildOptions | None = None,
     *,
+    extras: Extras | None = None,
     jobs: int | None = None,
     executor: Executor | None = None,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> BuildReport:
     """Convert a source into a folder that ``load_dataset`` opens.
 
@@ -119,72 +85,121 @@ def build(
         source: where patches come from.
         out: the folder; new, empty, or built before.
         options: what to make.
+        extras: what comes on top.
         jobs: processes at work, this one among them; default: one per core.
-        executor: runs the shards instead of processes of our own, e.g. Dask's
+        executor: runs the tasks instead of processes of our own, e.g. Dask's
             ``Client.get_executor(pure=False)``; its workers must see the same files.
-        progress: called with the number of rows of each shard that is done, reused ones first.
+        progress: called with (rows done, rows in all) after each file; companions have rows of their own.
 
     Raises:
         SourceError: the source holds what it must not.
         LossyError: a value cannot be stored exactly.
         FolderError: the folder cannot be used or written.
     """
-    options, out = options or BuildOptions(), out.resolve()
+    options, extras, out = options or BuildOptions(), extras or Extras(), out.resolve()
     if isinstance(source, BuiltSource):
         if source.folder.resolve() == out:
             raise FolderError(
                 out, found="source and output are the same folder", remedy="choose another output"
             )
         source.check_hashes()
-    columns = options.columns_of(source)
-    shards = plan_shards(
-        source.num_rows, file_format=options.file_format, rows_per_shard=options.rows_per_shard
-    )
-    plan = _plan(source, options, columns, shards)
+    blueprint = draw(source, options, extras.membership)
+    beside = [drawn for planner in extras.companions if (drawn := planner(blueprint))]
+    plan = _plan(blueprint, options)
     workspace = Workspace(out, plan)
+    tasks = _tasks(blueprint, beside, workspace.stage)
     with locked(out):
         workspace.prepare()
-        done = {shard: receipt for shard in shards if (receipt := workspace.receipt(shard))}
+        done = {key: receipt for key, task in tasks.items() if (receipt := workspace.receipt(task.path, key))}
         reused = len(done)
-        for shard in done:
-            _report(progress, shard)
-        missing = [shard for shard in shards if shard not in done]
-        if missing:
-            arrow_schema = schema(columns, sen2_dtype=options.sen2_dtype).serialize().to_pybytes()
-            tasks = {shard: ShardTask(shard, source, arrow_schema, workspace.stage) for shard in missing}
-            for shard, receipt in run(write_shard, tasks, jobs=jobs, executor=executor):
-                done[shard] = receipt
-                _report(progress, shard)
+        missing = {key: task for key, task in tasks.items() if key not in done}
+        _report(progress, tasks, done)
+        for key, receipt in run(write_file, missing, jobs=jobs, executor=executor):
+            done[key] = receipt
+            _report(progress, tasks, done)
         _check_unchanged(source, plan)
-        receipts = [done[shard] for shard in shards]
-        manifest, statistics = _manifest(source, options, columns, receipts)
-        if missing or not workspace.is_published(manifest, shards):
-            texts = {**statistics, MANIFEST: manifest.to_json(), README: readme.render(manifest)}
-            workspace.publish(manifest, texts)
+        receipts = [done[key] for key in tasks]
+        small = {path: data for path, draw in extras.pictures.items() if (data := draw(blueprint))}
+        texts = _statistics(receipts[: len(blueprint.shards)])
+        small |= {name: text.encode() for name, text in texts.items()}
+        manifest = _manifest(blueprint, beside, receipts, small)
+        page = readme.render(manifest, extras.page, texts)
+        small |= {MANIFEST: manifest.to_json().encode(), README: page.encode()}
+        if missing or not workspace.is_published(manifest, small):
+            workspace.publish(manifest, small, receipts=set(tasks))
     return BuildReport(manifest, written=len(missing), reused=reused)
 
 
-def _report(progress: Callable[[int], None] | None, shard: Shard) -> None:
+def draw(source: Source, options: BuildOptions, membership: Membership | None = None) -> Blueprint:
+    """Decide which patches go into which data file.
+
+    Raises:
+        SourceError: the membership belongs to other files.
+    """
+    groups = cells_of(source, membership)
+    return Blueprint(
+        source=source,
+        columns=options.columns_of(source),
+        file_format=options.file_format,
+        sen2_dtype=options.sen2_dtype,
+        groups=groups,
+        shards=plan_shards(
+            {cell: len(rows) for cell, rows in groups.items()},
+            file_format=options.file_format,
+            rows_per_shard=options.rows_per_shard,
+        ),
+    )
+
+
+def _report(
+    progress: Callable[[int, int], None] | None, tasks: Mapping[str, FileTask], done: Iterable[str]
+) -> None:
     if progress:
-        progress(shard.num_rows)
+        progress(sum(tasks[key].num_rows for key in done), sum(task.num_rows for task in tasks.values()))
 
 
-def _plan(
-    source: Source, options: BuildOptions, columns: tuple[str, ...], shards: Sequence[Shard]
-) -> dict[str, object]:
-    """Everything that decides the bytes of the output."""
+def _plan(blueprint: Blueprint, options: BuildOptions) -> dict[str, object]:
+    """Everything that decides the bytes of the data files."""
+    source = blueprint.source
     return {
         "format_version": FORMAT_VERSION,
         "package_version": __version__,
         "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
-        "options": {**asdict(options), "columns": columns},
+        "options": {**asdict(options), "columns": blueprint.columns},
         "allow_rounding": bool(getattr(source, "allow_rounding", False)),
         "sources": source.fingerprint(),
-        "shards": [shard.path for shard in shards],
+        "shards": [shard.path for shard in blueprint.shards],
+        "cells": {cell.key: _digest(rows) for cell, rows in blueprint.groups.items()},
     }
 
 
-def _check_unchanged(source: Source, plan: dict[str, object]) -> None:
+def _digest(rows: Rows) -> str:
+    return hashlib.sha256(np.asarray(rows, np.int64).tobytes()).hexdigest()[:16]
+
+
+def _tasks(blueprint: Blueprint, beside: Sequence[CompanionPlan], stage: Path) -> dict[str, FileTask]:
+    """Key of the receipt -> task: the data files, then those of the companions."""
+    arrow_schema = schema(blueprint.columns, sen2_dtype=blueprint.sen2_dtype).serialize().to_pybytes()
+    tasks = {}
+    for shard in blueprint.shards:
+        parts = (blueprint.rows_of(shard),)
+        measured = shard.split == STATISTICS_SPLIT
+        encoder = DataEncoder(arrow_schema)
+        tasks[shard.path] = FileTask(
+            shard.path, shard.split, parts, blueprint.source, encoder, stage, shard.path, measured=measured
+        )
+    for plan in beside:
+        for file in plan.files:
+            patches = [_digest(rows) for rows in file.parts]
+            wanted = json.dumps([file.path, patches, plan.features, plan.arguments], sort_keys=True)
+            key = f"{file.path}-{hashlib.sha256(wanted.encode()).hexdigest()[:16]}"
+            tasks[key] = FileTask(
+                file.path, file.split, file.parts, blueprint.source, file.encoder, stage, key
+            )
+    return tasks
+
+
+def _check_unchanged(source: Source, plan: Mapping[str, object]) -> None:
     """Refuse to publish what was read from files that are others by now."""
     if source.fingerprint() != plan["sources"]:
         raise SourceError(
@@ -196,44 +211,54 @@ def _check_unchanged(source: Source, plan: dict[str, object]) -> None:
 
 
 def _manifest(
-    source: Source, options: BuildOptions, columns: tuple[str, ...], receipts: Sequence[Receipt]
-) -> tuple[Manifest, dict[str, str]]:
-    """Return the manifest, and name -> content of the other small files it lists."""
-    splits = {}
-    for split in source.num_rows:
-        parts = [receipt for receipt in receipts if receipt.split == split]
-        splits[split] = SplitRecord(
+    blueprint: Blueprint,
+    beside: Sequence[CompanionPlan],
+    receipts: Sequence[Receipt],
+    small: Mapping[str, bytes],
+) -> Manifest:
+    by_path = {receipt.path: receipt for receipt in receipts}
+    data = {shard: by_path[shard.path] for shard in blueprint.shards}
+    cells = {}
+    for cell in blueprint.groups:
+        parts = [receipt for shard, receipt in data.items() if shard.cell == cell]
+        cells[cell.key] = SplitRecord(
             rows=sum(part.rows for part in parts),
             memory=sum(part.memory for part in parts),
             class_counts=tuple(map(sum, zip(*(part.class_counts for part in parts), strict=True))),
         )
     rounding: dict[str, float] = {}
-    for receipt in receipts:
+    for receipt in data.values():
         for column, error in receipt.rounding.items():
             rounding[column] = max(error, rounding.get(column, 0.0))
-    texts = {}
-    merged = moments.merge(receipt.moments for receipt in receipts)
-    if merged:
-        statistics = moments.as_statistics(
-            merged, split=STATISTICS_SPLIT, num_rows=splits[STATISTICS_SPLIT].rows
-        )
-        texts[STATISTICS] = json.dumps(statistics, indent=1) + "\n"
-    manifest = Manifest(
+    return Manifest(
         format_version=FORMAT_VERSION,
         package_version=__version__,
-        file_format=options.file_format,
-        columns=columns,
-        sen2_dtype=options.sen2_dtype,
-        geolocation=source.geo_generation if "city" in columns else None,
+        file_format=blueprint.file_format,
+        columns=blueprint.columns,
+        sen2_dtype=blueprint.sen2_dtype,
+        geolocation=blueprint.source.geo_generation if "city" in blueprint.columns else None,
         rounding=rounding,
-        sources=source.records(),
-        splits=splits,
-        shards=tuple(ShardRecord(r.path, r.split, r.rows, r.bytes, r.sha256) for r in receipts),
-        files=tuple(_file_record(name, text) for name, text in texts.items()),
+        sources=blueprint.source.records(),
+        layout=blueprint.layout,
+        cells=cells,
+        shards=tuple(ShardRecord(r.path, s.cell.key, r.rows, r.bytes, r.sha256) for s, r in data.items()),
+        files=tuple(FileRecord(n, len(d), hashlib.sha256(d).hexdigest()) for n, d in small.items()),
+        companions=tuple(_companion(plan, by_path) for plan in beside),
     )
-    return manifest, texts
 
 
-def _file_record(name: str, text: str) -> FileRecord:
-    data = text.encode()
-    return FileRecord(name, len(data), hashlib.sha256(data).hexdigest())
+def _companion(plan: CompanionPlan, by_path: Mapping[str, Receipt]) -> Companion:
+    receipts = [by_path[file.path] for file in plan.files]
+    files = (CompanionFile(r.path, r.split, r.rows, r.bytes, r.memory, r.sha256) for r in receipts)
+    return Companion(plan.name, plan.features, tuple(files))
+
+
+def _statistics(receipts: Sequence[Receipt]) -> dict[str, str]:
+    """Return ``statistics.json`` of the training rows, where there are any with pixels."""
+    training = [receipt for receipt in receipts if receipt.split == STATISTICS_SPLIT]
+    merged = moments.merge(receipt.moments for receipt in training)
+    if not merged:
+        return {}
+    rows = sum(receipt.rows for receipt in training)
+    statistics: dict[str, Any] = moments.as_statistics(merged, split=STATISTICS_SPLIT, num_rows=rows)
+    return {STATISTICS: json.dumps(statistics, indent=1) + "\n"}

@@ -4,17 +4,22 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
-from so2sat_hf.convert.manifest import MANIFEST, Manifest, ShardRecord
-from so2sat_hf.convert.patches import GEO_COLUMNS, PatchBlock, SourceRecord
+from so2sat_hf.convert.cells import Cell
+from so2sat_hf.convert.manifest import MANIFEST, Manifest
+from so2sat_hf.convert.patches import GEO_COLUMNS, PatchBlock, Rows, SourceRecord, parse_id
+from so2sat_hf.convert.reading import read_rows, read_tables
+from so2sat_hf.convert.records import ShardRecord
 from so2sat_hf.convert.table import to_block
 from so2sat_hf.convert.unpack import sha256_of
 from so2sat_hf.errors import SourceError
 
-PART_ROWS = 256
-"""Rows of a Parquet file that are decoded at once: a third of the memory of a whole row group."""
+RASTER = ("sen1_row", "sen1_col", "sen2_row", "sen2_col")
+"""Columns of ``index``: row and column of a patch centre in its city's Sentinel-1 and Sentinel-2 raster,
+as the publisher numbers them in ``coord`` of the geo files of 2025; those of 2026 have no such numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,49 @@ class BuiltSource:
     def num_rows(self) -> Mapping[str, int]:
         """Split -> number of patches."""
         return {name: split.rows for name, split in self.manifest.splits.items()}
+
+    @property
+    def layout(self) -> str:
+        """The config that the split names belong to."""
+        return self.manifest.layout
+
+    @property
+    def cells(self) -> Mapping[Cell, int]:
+        """The cells of its files."""
+        return {Cell.parse(key): cell.rows for key, cell in self.manifest.cells.items()}
+
+    def hdf5_rows(self, split: str) -> NDArray[np.int64]:
+        """The row of the HDF5 file of every patch, from its id."""
+        ids = self._column(split, "id")
+        return np.array([parse_id(text)[1] for text in ids.to_pylist()], np.int64)
+
+    def raster(self, split: str) -> NDArray[np.int32] | None:
+        """The publisher's row and column numbers, where the folder has an index with them; else None."""
+        index = next((plan for plan in self.manifest.companions if RASTER[0] in plan.features), None)
+        if index is None:
+            return None
+        tables = [
+            table
+            for file in index.files
+            if file.split == split
+            for table in read_tables(self.folder, file, list(RASTER))
+        ]
+        numbers = np.stack([pa.concat_tables(tables).column(name).to_numpy() for name in RASTER], axis=1)
+        ordered = np.empty_like(numbers)
+        ordered[self.hdf5_rows(split)] = numbers
+        return ordered
+
+    def labels(self, split: str) -> NDArray[np.int64]:
+        """Class index of every patch."""
+        return np.asarray(self._column(split, "label").to_numpy(), np.int64)
+
+    def _column(self, split: str, name: str) -> pa.ChunkedArray:
+        parts = [part for shard in self.manifest.shards_of(split) for part in self._parts(shard, name)]
+        return pa.chunked_array(parts)
+
+    def _parts(self, shard: ShardRecord, name: str) -> Iterator[pa.Array]:
+        for table in read_tables(self.folder, shard, [name]):
+            yield from table.column(name).chunks
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -70,34 +118,33 @@ class BuiltSource:
     def blocks(
         self,
         split: str,
-        start: int,
-        stop: int,
+        rows: Rows,
         *,
         columns: tuple[str, ...],
         size: int,
         reuse: bool = False,  # noqa: ARG002 (blocks are views of Arrow memory)
     ) -> Iterator[PatchBlock]:
-        """Yield rows of a split across shards; see :class:`~so2sat_hf.convert.patches.Source`."""
+        """Yield patches of a split across shards; see :class:`~so2sat_hf.convert.patches.Source`."""
         with_geo = GEO_COLUMNS if any(name in GEO_COLUMNS for name in columns) else ()
         wanted = sorted({"id", "label", *columns, *with_geo})
-        first, pending = start, []
-        for table in self._tables(split, start, stop, wanted):
+        pending: list[pa.Table] = []
+        left = len(rows)
+        for table in self._tables(split, rows, wanted):
             pending.append(table)
-            while sum(len(part) for part in pending) >= min(size, stop - first):
-                rows = pa.concat_tables(pending)
-                count = min(size, stop - first)
-                yield replace(to_block(rows.slice(0, count)), rounding=dict(self.manifest.rounding))
-                first += count
-                pending = [rows.slice(count)]
-                if first == stop:
-                    return
+            while left and sum(map(len, pending)) >= min(size, left):
+                count = min(size, left)
+                merged = pa.concat_tables(pending)
+                yield replace(to_block(merged.slice(0, count)), rounding=dict(self.manifest.rounding))
+                left -= count
+                pending = [merged.slice(count)]
 
-    def _tables(self, split: str, start: int, stop: int, columns: list[str]) -> Iterator[pa.Table]:
-        offset = 0
+    def _tables(self, split: str, rows: Rows, columns: list[str]) -> Iterator[pa.Table]:
+        """Yield the rows at some positions of a split, file by file."""
+        offset, numbers = 0, np.asarray(rows)
         for shard in self.manifest.shards_of(split):
-            low, high = max(start - offset, 0), min(stop - offset, shard.rows)
+            low, high = np.searchsorted(numbers, (offset, offset + shard.rows))
             if low < high:
-                yield from read_tables(self.folder, shard, columns, start=low, stop=high)
+                yield from read_rows(self.folder / shard.path, numbers[low:high] - offset, columns)
             offset += shard.rows
 
 
@@ -120,55 +167,3 @@ def open_built(folder: Path) -> BuiltSource:
                 remedy="build the folder again, or copy the file again",
             )
     return BuiltSource(folder.resolve(), manifest)
-
-
-def read_tables(
-    folder: Path,
-    shard: ShardRecord,
-    columns: list[str] | None = None,
-    *,
-    start: int = 0,
-    stop: int | None = None,
-) -> Iterator[pa.Table]:
-    """Yield rows ``start`` to ``stop`` of a data file, a few hundred at a time.
-
-    Row groups outside that range are not read.
-
-    Raises:
-        SourceError: the file is damaged.
-    """
-    path = folder / shard.path
-    stop = shard.rows if stop is None else stop
-    try:
-        for position, table in _parts(path, columns, start, stop):
-            low, high = max(start - position, 0), min(stop - position, len(table))
-            if low < high:
-                yield table.slice(low, high - low)
-            del table  # before the next one is read
-    except (OSError, pa.ArrowException) as error:
-        raise SourceError(
-            path,
-            found=f"cannot be read ({error})",
-            expected="a file written by `so2sat build`",
-            remedy="`so2sat verify` tells which files are damaged; build or copy them again",
-        ) from error
-
-
-def _parts(path: Path, columns: list[str] | None, start: int, stop: int) -> Iterator[tuple[int, pa.Table]]:
-    """Yield (first row, rows) of the parts of a file that may hold rows ``start`` to ``stop``."""
-    position = 0
-    if path.suffix == ".parquet":
-        with pq.ParquetFile(path, pre_buffer=False) as file:
-            for group in range(file.num_row_groups):
-                num_rows = file.metadata.row_group(group).num_rows
-                if position < stop and position + num_rows > start:
-                    batches = file.iter_batches(PART_ROWS, [group], columns, use_threads=False)
-                    for index, batch in enumerate(batches):
-                        yield position + index * PART_ROWS, pa.Table.from_batches([batch])
-                position += num_rows
-    else:
-        with pa.memory_map(str(path)) as stream, pa.ipc.open_file(stream) as file:
-            for index in range(file.num_record_batches):
-                table = pa.Table.from_batches([file.get_batch(index)])  # mapped, not read
-                yield position, table.select(columns or table.column_names)
-                position += len(table)

@@ -11,6 +11,9 @@ CULTURE_10 = "culture_10"
 VERSION_3_SPLITS = ("random", "block")
 """Splits of version 3 that group the patches in a way of their own."""
 
+LAYOUTS = {"random": "random", "block": "block", "culture_10": "culture_10_v3"}
+"""Folder of version 3 -> config; each holds training.h5 and testing.h5, no validation.h5."""
+
 MEMBERSHIP = {"1": "in train", "0": "in test", "x": "in neither"}
 """What a patch can be to a split of version 3."""
 

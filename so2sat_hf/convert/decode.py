@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from so2sat_hf import facts
-from so2sat_hf.convert.patches import DN_PER_REFLECTANCE
+from so2sat_hf.convert.patches import DN_PER_REFLECTANCE, Rows
 from so2sat_hf.errors import LossyError, SourceError
 
 CHUNK_ROWS = 64
@@ -39,12 +39,12 @@ class Decoder:
         self._float32 = np.empty(CHUNK_ROWS * 32 * 32 * 10, np.float32)
         self._equal = np.empty(CHUNK_ROWS * 32 * 32 * 10, bool)
 
-    def sen1(self, raw: NDArray[np.float64], start: int, out: Stored) -> None:
+    def sen1(self, raw: NDArray[np.float64], rows: Rows, out: Stored) -> None:
         """Store a chunk of ``sen1``.
 
         Args:
             raw: (n, 32, 32, 8) as published.
-            start: row of the file that ``raw[0]`` is, for messages.
+            rows: rows of the file that ``raw`` holds, for messages.
             out: (n, 8, 32, 32) gets the float32 values.
 
         Raises:
@@ -57,15 +57,15 @@ class Decoder:
             stored[...] = raw
             np.equal(stored, raw, out=equal)
             if not (equal.all() and np.isfinite(stored.sum())):
-                self._judge("sen1", raw, stored, start, lambda values: values.astype(np.float32) == values)
+                self._judge("sen1", raw, stored, rows, lambda values: values.astype(np.float32) == values)
         _transpose(stored, out)
 
-    def sen2(self, raw: NDArray[np.float64], start: int, out: Stored) -> None:
+    def sen2(self, raw: NDArray[np.float64], rows: Rows, out: Stored) -> None:
         """Store a chunk of ``sen2``.
 
         Args:
             raw: (n, 32, 32, 10) as published, reflectance.
-            start: row of the file that ``raw[0]`` is, for messages.
+            rows: rows of the file that ``raw`` holds, for messages.
             out: (n, 10, 32, 32) gets float32 reflectance.
 
         Raises:
@@ -84,10 +84,10 @@ class Decoder:
             stored[...] = number
             if not (in_range and equal.all()):
                 stored[...] = raw
-                self._judge("sen2", raw, stored, start, on_grid)
+                self._judge("sen2", raw, stored, rows, on_grid)
         _transpose(stored, out)
 
-    def label(self, raw: NDArray[np.float64], start: int) -> NDArray[np.int64]:
+    def label(self, raw: NDArray[np.float64], rows: Rows) -> NDArray[np.int64]:
         """Return (n,) class indices of one-hot rows (n, 17).
 
         Raises:
@@ -99,7 +99,7 @@ class Decoder:
             row = int(np.flatnonzero(~one_hot)[0])
             raise SourceError(
                 self.path,
-                found=f"label of row {start + row} is {raw[row].tolist()}",
+                found=f"label of row {rows[row]} is {raw[row].tolist()}",
                 expected="one 1 and sixteen 0",
                 remedy="download the file again; soft labels (votes) are another data set",
             )
@@ -110,7 +110,7 @@ class Decoder:
         column: str,
         raw: NDArray[np.float64],
         stored: Stored,
-        start: int,
+        rows: Rows,
         exact: Callable[[NDArray[np.float64]], NDArray[np.bool_]],
     ) -> None:
         """Something is odd in a chunk: refuse it, or note how much rounding it takes."""
@@ -119,7 +119,7 @@ class Decoder:
             where, value = _first(~finite, raw)
             raise SourceError(
                 self.path,
-                found=f"{column} is {value} in {self._place(column, start, where)}",
+                found=f"{column} is {value} in {self._place(column, rows, where)}",
                 expected="finite numbers",
                 remedy="download the file again: no published file holds NaN or infinity",
             )
@@ -134,15 +134,15 @@ class Decoder:
         rule = "float32" if column == "sen1" else "k / 10000 with 0 <= k <= 65535"
         raise LossyError(
             self.path,
-            found=f"{column} is {value!r} in {self._place(column, start, where)}",
+            found=f"{column} is {value!r} in {self._place(column, rows, where)}",
             expected=f"{rule}, as in every published file: storing it would lose something",
             remedy="download the file again, or pass --allow-rounding to store the nearest float32",
         )
 
     @staticmethod
-    def _place(column: str, start: int, where: tuple[int, ...]) -> str:
+    def _place(column: str, rows: Rows, where: tuple[int, ...]) -> str:
         row, line, sample, band = where
-        return f"row {start + row}, band {facts.bands(column)[band].name}, pixel ({line}, {sample})"
+        return f"row {rows[row]}, band {facts.bands(column)[band].name}, pixel ({line}, {sample})"
 
 
 def on_grid(reflectance: NDArray[np.float64]) -> NDArray[np.bool_]:

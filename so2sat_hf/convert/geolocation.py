@@ -42,6 +42,11 @@ class RawGeo:
     city: list[str] | None
     """Publisher's keys (2026), or None (2025)."""
 
+    def take(self, rows: NDArray[np.int64]) -> "RawGeo":
+        """Return some of the rows."""
+        city = None if self.city is None else [self.city[row] for row in rows]
+        return RawGeo(self.tfw[rows], self.epsg[rows], city)
+
 
 def generation(tfw: NDArray[np.float64], thing: object) -> str:
     """Tell the generation of world-file values.

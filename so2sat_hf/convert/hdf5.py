@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from so2sat_hf.convert.decode import CHUNK_ROWS, Decoder
 from so2sat_hf.convert.geolocation import RawGeo, generation, locate
-from so2sat_hf.convert.patches import GEO_COLUMNS, GeoBlock, PatchBlock, row_id
+from so2sat_hf.convert.patches import GEO_COLUMNS, GeoBlock, PatchBlock, Rows, row_id
 from so2sat_hf.errors import SourceError
 
 ROW_SHAPES = {"sen1": (32, 32, 8), "sen2": (32, 32, 10), "label": (17,)}
@@ -104,7 +104,7 @@ def read_labels(path: Path) -> NDArray[np.int64]:
     with open_hdf5(path) as file:
         dataset = _dataset(file, path, "label")
         chunks = [
-            decoder.label(dataset[start : start + 65_536], start)
+            decoder.label(dataset[start : start + 65_536], range(start, start + 65_536))
             for start in range(0, dataset.shape[0], 65_536)
         ]
     return np.concatenate(chunks)
@@ -148,6 +148,26 @@ def read_geo(path: Path, num_rows: int, start: int = 0, stop: int | None = None)
             epsg=epsg[start:stop].reshape(-1).astype(np.int64),
             city=None if city is None else [_text(value) for value in city[start:stop].reshape(-1)],
         )
+
+
+def read_raster(path: Path, num_rows: int) -> NDArray[np.int32] | None:
+    """Return (n, 4): row and column of every centre in its city's Sentinel-1 and Sentinel-2 raster.
+
+    They are the last four numbers of ``coord`` in geo files of 2025; None where a file has no ``coord``.
+
+    Raises:
+        SourceError: not laid out as published, or not whole numbers.
+    """
+    with open_hdf5(path) as file:
+        if "coord" not in list(file.keys()):
+            return None
+        dataset = _dataset(file, path, "coord")
+        if dataset.shape != (num_rows, 6):
+            raise SourceError(path, found=f"coord has shape {dataset.shape}", expected=f"({num_rows}, 6)")
+        numbers = dataset[:, 2:]
+    if not (np.rint(numbers) == numbers).all() or np.abs(numbers).max() > np.iinfo(np.int32).max:
+        raise SourceError(path, found="coord has broken row numbers", expected="whole numbers of pixels")
+    return numbers.astype(np.int32)
 
 
 def _text(value: object) -> str:
@@ -214,7 +234,8 @@ class SplitFile:
     """``train``, ``validation`` or ``test``."""
 
     stem: str
-    """``training``, ``validation`` or ``testing``; the first part of every id."""
+    """``training``, ``validation`` or ``testing``, with the folder of a version-3 split before it
+    (``random/training``); the first part of every id."""
 
     path: Path
     """The image file."""
@@ -225,36 +246,37 @@ class SplitFile:
     num_rows: int
     """Patches in the file."""
 
-    def locate(self, start: int = 0, stop: int | None = None) -> GeoBlock:
-        """Positions and cities of rows ``start`` to ``stop``; the split must have a geo file."""
+    def locate(self, rows: Rows | None = None) -> GeoBlock:
+        """Positions and cities of some rows, by default of all; the split must have a geo file."""
         if self.geo_path is None:
             raise SourceError(self.path, found="no geo file beside it", expected=f"{self.stem}_geo.h5")
-        return locate(read_geo(self.geo_path, self.num_rows, start, stop), self.geo_path)
+        rows = range(self.num_rows) if rows is None else rows
+        first, end = int(rows[0]), int(rows[-1]) + 1
+        raw = read_geo(self.geo_path, self.num_rows, first, end)
+        return locate(raw if end - first == len(rows) else raw.take(np.asarray(rows) - first), self.geo_path)
 
     def blocks(
         self,
-        start: int,
-        stop: int,
+        rows: Rows,
         *,
         columns: tuple[str, ...],
         size: int,
         reuse: bool = False,
         allow_rounding: bool = False,
     ) -> Iterator[PatchBlock]:
-        """Yield rows ``start`` to ``stop`` in blocks of at most ``size`` rows; see :class:`Source`."""
+        """Yield some rows of the file in blocks of at most ``size`` rows; see :class:`Source`."""
         decoder = Decoder(self.path, allow_rounding=allow_rounding)
-        buffers = Buffers(min(size, stop - start), reuse=reuse)
+        buffers = Buffers(min(size, len(rows)), reuse=reuse)
         with open_hdf5(self.path) as file:
             datasets = {key: _dataset(file, self.path, key) for key in ROW_SHAPES}
-            for first in range(start, stop, size):
-                yield self._block(datasets, decoder, first, min(first + size, stop), columns, buffers)
+            for first in range(0, len(rows), size):
+                yield self._block(datasets, decoder, rows[first : first + size], columns, buffers)
 
     def _block(
         self,
         datasets: dict[str, h5py.Dataset],
         decoder: Decoder,
-        start: int,
-        stop: int,
+        rows: Rows,
         columns: tuple[str, ...],
         buffers: "Buffers",
     ) -> PatchBlock:
@@ -262,25 +284,41 @@ class SplitFile:
         for column, decode in (("sen1", decoder.sen1), ("sen2", decoder.sen2)):
             if column not in columns:
                 continue
-            out = stored[column] = buffers.stored(column, stop - start)
+            out = stored[column] = buffers.stored(column, len(rows))
             raw = buffers.raw(column)
-            for row in range(start, stop, CHUNK_ROWS):
-                end = min(row + CHUNK_ROWS, stop)
-                datasets[column].read_direct(raw, np.s_[row:end], np.s_[: end - row])
-                decode(raw[: end - row], row, out[row - start : end - start])
+            for first in range(0, len(rows), CHUNK_ROWS):
+                chunk = rows[first : first + CHUNK_ROWS]
+                _read(datasets[column], chunk, raw)
+                decode(raw[: len(chunk)], chunk, out[first : first + len(chunk)])
+        one_hot = np.empty((len(rows), 17))
+        _read(datasets["label"], rows, one_hot)
         with_geo = self.geo_path is not None and any(name in columns for name in GEO_COLUMNS)
         return PatchBlock(
-            ids=[row_id(self.stem, row) for row in range(start, stop)],
-            label=decoder.label(datasets["label"][start:stop], start),
+            ids=[row_id(self.stem, row) for row in rows],
+            label=decoder.label(one_hot, rows),
             sen1=stored.get("sen1"),
             sen2=stored.get("sen2"),
-            geo=self.locate(start, stop) if with_geo else None,
+            geo=self.locate(rows) if with_geo else None,
             rounding=dict(decoder.rounding),
         )
 
-    def raw_chunks(self, column: str, start: int, stop: int) -> Iterator[tuple[int, NDArray[np.float64]]]:
-        """Yield (first row, values as published) in chunks, for verification."""
+    def raw_chunks(self, column: str, rows: Rows) -> Iterator[tuple[int, NDArray[np.float64]]]:
+        """Yield (position among ``rows``, values as published) in chunks, for verification."""
         with open_hdf5(self.path) as file:
             dataset = _dataset(file, self.path, column)
-            for row in range(start, stop, CHUNK_ROWS):
-                yield row, dataset[row : min(row + CHUNK_ROWS, stop)]
+            raw = np.empty((min(CHUNK_ROWS, len(rows)), *ROW_SHAPES[column]))
+            for first in range(0, len(rows), CHUNK_ROWS):
+                chunk = rows[first : first + CHUNK_ROWS]
+                _read(dataset, chunk, raw)
+                yield first, raw[: len(chunk)]
+
+
+def _read(dataset: h5py.Dataset, rows: Rows, out: NDArray[np.float64]) -> None:
+    """Read increasing rows into the head of ``out``, each run of neighbours at once."""
+    numbers = np.asarray(rows)
+    ends = [*(np.flatnonzero(np.diff(numbers) != 1) + 1).tolist(), len(numbers)]
+    begin = 0
+    for end in ends:
+        first = int(numbers[begin])
+        dataset.read_direct(out, np.s_[first : first + end - begin], np.s_[begin:end])
+        begin = end

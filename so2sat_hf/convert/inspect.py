@@ -99,7 +99,7 @@ def _images(path: Path, num_rows: int, *, every_row: bool) -> list[str]:
     for sensor in ("sen1", "sen2"):
         low, high = np.full(len(facts.bands(sensor)), np.inf), np.full(len(facts.bands(sensor)), -np.inf)
         for start in chunks:
-            for _, raw in file.raw_chunks(sensor, start, min(start + 64, num_rows)):
+            for _, raw in file.raw_chunks(sensor, range(start, min(start + 64, num_rows))):
                 low, high = np.fmin(low, raw.min(axis=(0, 1, 2))), np.fmax(high, raw.max(axis=(0, 1, 2)))
                 fits = on_grid(raw) if sensor == "sen2" else raw.astype(np.float32) == raw
                 exact[sensor] &= bool(fits.all())

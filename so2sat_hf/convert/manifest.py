@@ -2,11 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from so2sat_hf.convert.cells import Cell, splits_of
 from so2sat_hf.convert.patches import COLUMNS, SourceRecord
+from so2sat_hf.convert.records import Companion, CompanionFile, FileRecord, ShardRecord, SplitRecord
 from so2sat_hf.errors import FolderError
 
 FORMAT_VERSION = "1.0"
@@ -15,54 +17,6 @@ FORMAT_VERSION = "1.0"
 MANIFEST = "manifest.json"
 STATISTICS = "statistics.json"
 README = "README.md"
-
-
-@dataclass(frozen=True, slots=True)
-class ShardRecord:
-    """One data file."""
-
-    path: str
-    """Relative to the folder, with forward slashes."""
-
-    split: str
-    """``train``, ``validation`` or ``test``."""
-
-    rows: int
-    """Patches in the file."""
-
-    bytes: int
-    """Size of the file."""
-
-    sha256: str
-    """Hash of the file, hexadecimal."""
-
-
-@dataclass(frozen=True, slots=True)
-class FileRecord:
-    """One file beside the data."""
-
-    path: str
-    """Relative to the folder, with forward slashes."""
-
-    bytes: int
-    """Size of the file."""
-
-    sha256: str
-    """Hash of the file, hexadecimal."""
-
-
-@dataclass(frozen=True, slots=True)
-class SplitRecord:
-    """One split."""
-
-    rows: int
-    """Patches."""
-
-    memory: int
-    """Bytes of its rows as Arrow tables."""
-
-    class_counts: tuple[int, ...]
-    """Patches of each of the 17 classes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +47,54 @@ class Manifest:
     sources: tuple[SourceRecord, ...]
     """The published files it was made from."""
 
-    splits: Mapping[str, SplitRecord]
-    """Split -> what it holds, in the order train, validation, test."""
+    layout: str
+    """The config that the split names belong to: ``culture_10``, or that of a version-3 split alone."""
+
+    cells: Mapping[str, SplitRecord]
+    """Key of a cell -> what it holds; cells of a split follow each other in the order of its files."""
 
     shards: tuple[ShardRecord, ...]
     """Every data file."""
 
     files: tuple[FileRecord, ...] = ()
     """Every other file that was made from the data, such as ``statistics.json``."""
+
+    companions: tuple[Companion, ...] = ()
+    """Configs beside the data."""
+
+    @property
+    def configs(self) -> dict[str, dict[str, tuple[str, ...]]]:
+        """Config -> split -> keys of its cells, for every version that the data files make up."""
+        configs = splits_of(map(Cell.parse, self.cells), self.layout)
+        return {
+            name: {split: tuple(cell.key for cell in cells) for split, cells in splits.items()}
+            for name, splits in configs.items()
+        }
+
+    @property
+    def splits(self) -> dict[str, SplitRecord]:
+        """Split -> what it holds, in the order train, validation, test."""
+        return {split: self.total(cells) for split, cells in self.configs[self.layout].items()}
+
+    def total(self, cells: Iterable[str]) -> SplitRecord:
+        """Add up cells."""
+        records = [self.cells[key] for key in cells]
+        return SplitRecord(
+            rows=sum(record.rows for record in records),
+            memory=sum(record.memory for record in records),
+            class_counts=tuple(map(sum, zip(*(record.class_counts for record in records), strict=True))),
+        )
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """``random`` or ``block`` -> patches that this version leaves out, where there are any."""
+        counts: dict[str, int] = {}
+        for key, record in self.cells.items():
+            cell = Cell.parse(key)
+            for name in ("random", "block"):
+                if getattr(cell, name) == "x":
+                    counts[name] = counts.get(name, 0) + record.rows
+        return counts
 
     @property
     def digest(self) -> str:
@@ -110,7 +104,13 @@ class Manifest:
     @property
     def paths(self) -> tuple[str, ...]:
         """Every file it lists."""
-        return (*(shard.path for shard in self.shards), *(file.path for file in self.files))
+        return (*self.tables, *(file.path for file in self.files))
+
+    @property
+    def tables(self) -> dict[str, int]:
+        """Path -> bytes of every file with rows: those of the data, then those of the companions."""
+        sizes = {shard.path: shard.bytes for shard in self.shards}
+        return sizes | {file.path: file.bytes for plan in self.companions for file in plan.files}
 
     @property
     def num_bytes(self) -> int:
@@ -120,7 +120,7 @@ class Manifest:
     @property
     def num_rows(self) -> int:
         """Patches in all splits."""
-        return sum(split.rows for split in self.splits.values())
+        return sum(cell.rows for cell in self.cells.values())
 
     def shards_of(self, split: str) -> tuple[ShardRecord, ...]:
         """The files of one split, in order."""
@@ -136,13 +136,17 @@ class Manifest:
         """
         if self.file_format not in ("parquet", "arrow") or self.sen2_dtype not in ("float32", "uint16"):
             raise ValueError("unknown format or dtype")
-        if not set(self.columns) <= set(COLUMNS) or {shard.split for shard in self.shards} != set(
-            self.splits
+        if not set(self.columns) <= set(COLUMNS) or {shard.cell for shard in self.shards} != set(self.cells):
+            raise ValueError("unknown columns or cells")
+        if {key for splits in self.configs.values() for keys in splits.values() for key in keys} < set(
+            self.cells
         ):
-            raise ValueError("unknown columns or splits")
+            raise ValueError("cells that no split holds")
+        beside = [file for companion in self.companions for file in companion.files]
         numbers = [number for shard in self.shards for number in (shard.rows, shard.bytes)]
-        for split in self.splits.values():
-            numbers += [split.rows, split.memory, *split.class_counts]
+        numbers += [number for file in beside for number in (file.rows, file.bytes, file.memory)]
+        for cell in self.cells.values():
+            numbers += [cell.rows, cell.memory, *cell.class_counts]
         if not all(isinstance(number, int) and number >= 0 for number in numbers):
             raise TypeError("counts that are not whole numbers")
         if not all(isinstance(error, float) for error in self.rounding.values()):
@@ -184,9 +188,13 @@ class Manifest:
             plain["shards"] = tuple(ShardRecord(**shard) for shard in plain["shards"])
             plain["files"] = tuple(FileRecord(**file) for file in plain["files"])
             plain["columns"] = tuple(plain["columns"])
-            plain["splits"] = {
-                name: SplitRecord(**{**split, "class_counts": tuple(split["class_counts"])})
-                for name, split in plain["splits"].items()
+            plain["companions"] = tuple(
+                Companion(**{**plan, "files": tuple(CompanionFile(**file) for file in plan["files"])})
+                for plan in plain["companions"]
+            )
+            plain["cells"] = {
+                name: SplitRecord(**{**cell, "class_counts": tuple(cell["class_counts"])})
+                for name, cell in plain["cells"].items()
             }
             manifest = cls(**{field.name: plain[field.name] for field in fields(cls)})
             manifest.check()

@@ -7,6 +7,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from so2sat_hf.convert.cells import Cell
+
 PATCH_SIZE = 32
 """Rows and columns of a patch, in pixels of 10 m."""
 
@@ -24,6 +26,9 @@ COLUMNS = ("id", "sen1", "sen2", "label", *GEO_COLUMNS)
 
 DN_PER_REFLECTANCE = 10_000
 """sen2 is published as k / 10000.0 with a whole digital number k."""
+
+Rows = range | NDArray[np.int64]
+"""Positions of patches in the stored order of a split, increasing, from 0."""
 
 MAX_ROWS_IN_MEMORY = 4096
 """No Arrow table ever holds more rows: 2**31 list offsets would be reached at 209,715 rows of sen2."""
@@ -101,6 +106,31 @@ class Source(Protocol):
         ...
 
     @property
+    def layout(self) -> str:
+        """The config that the split names belong to: ``culture_10``, or that of a version-3 split alone."""
+        ...
+
+    @property
+    def cells(self) -> Mapping[Cell, int]:
+        """Cell -> number of patches; cells of a split follow each other in its stored order."""
+        ...
+
+    def hdf5_rows(self, split: str) -> NDArray[np.int64]:
+        """(n,) the row in the HDF5 file of every patch of a split, in stored order."""
+        ...
+
+    def raster(self, split: str) -> NDArray[np.int32] | None:
+        """(n, 4) the publisher's row and column numbers of every HDF5 row of a split, or None without.
+
+        Row and column of the centre of the patch in its city's Sentinel-1 raster, then in that of Sentinel-2.
+        """
+        ...
+
+    def labels(self, split: str) -> NDArray[np.int64]:
+        """(n,) the class index of every patch of a split, in stored order."""
+        ...
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """The columns this source can give, in the order of :data:`COLUMNS`."""
         ...
@@ -121,14 +151,13 @@ class Source(Protocol):
     def blocks(
         self,
         split: str,
-        start: int,
-        stop: int,
+        rows: Rows,
         *,
         columns: tuple[str, ...],
         size: int,
         reuse: bool = False,
     ) -> Iterator[PatchBlock]:
-        """Yield rows ``start`` to ``stop`` of a split in blocks of at most ``size`` rows.
+        """Yield the patches at some positions of a split in blocks of at most ``size`` rows.
 
         With ``reuse`` a block may be overwritten by the next one.
 
@@ -151,8 +180,8 @@ def row_id(file: str, row: int) -> str:
 def parse_id(text: str) -> tuple[str, int]:
     """Return file stem and row of an id.
 
-    >>> parse_id("training/000123")
-    ('training', 123)
+    >>> parse_id("training/000123"), parse_id("random/testing/000004")
+    (('training', 123), ('random/testing', 4))
     """
-    file, _, row = text.partition("/")
+    file, _, row = text.rpartition("/")
     return file, int(row)

@@ -1,8 +1,10 @@
-"""Decide which rows go to which file. Pure: no file is opened here."""
+"""Decide which patches go to which file. Pure: no file is opened here."""
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from so2sat_hf.convert.cells import Cell
 
 NOMINAL_SHARDS = {"train": 64, "validation": 8, "test": 8}
 """Files per published split: 2, 4 or 8 ranks taking every n-th file differ little."""
@@ -15,25 +17,30 @@ SUFFIX = {"parquet": ".parquet", "arrow": ".arrow"}
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """Consecutive rows of one split that become one file."""
+    """Consecutive patches of one cell that become one file."""
 
-    split: str
-    """``train``, ``validation`` or ``test``."""
+    cell: Cell
+    """Which patches."""
 
     index: int
-    """Position among the shards of the split, from 0."""
+    """Position among the shards of the cell, from 0."""
 
     count: int
-    """How many shards the split has."""
+    """How many shards the cell has."""
 
     start: int
-    """First row of the split, from 0."""
+    """First patch of the cell, from 0."""
 
     stop: int
-    """Row after the last."""
+    """Patch after the last."""
 
     suffix: str
     """``.parquet`` or ``.arrow``."""
+
+    @property
+    def split(self) -> str:
+        """``train``, ``validation`` or ``test``."""
+        return self.cell.split
 
     @property
     def num_rows(self) -> int:
@@ -44,42 +51,55 @@ class Shard:
     def path(self) -> str:
         """Where the file lies in the dataset repository.
 
-        >>> Shard("train", 0, 64, 0, 5506, ".parquet").path
+        >>> Shard(Cell("train"), 0, 64, 0, 5506, ".parquet").path
         'data/train/00000-of-00064.parquet'
+        >>> Shard(Cell("train", "1", "0"), 2, 9, 800, 1200, ".arrow").path
+        'data/train/r1b0-00002-of-00009.arrow'
         """
-        return f"data/{self.split}/{self.index:05d}-of-{self.count:05d}{self.suffix}"
+        tag = f"{self.cell.tag}-" if self.cell.tag else ""
+        return f"data/{self.split}/{tag}{self.index:05d}-of-{self.count:05d}{self.suffix}"
 
 
-def count_shards(split: str, num_rows: int, rows_per_shard: int | None = None) -> int:
-    """How many shards a split gets.
+def count_shards(nominal: float, num_rows: int, rows_per_shard: int | None = None) -> int:
+    """How many files a cell gets.
 
-    Without a wish the published splits get their nominal count; a smaller split gets one shard
-    for each row group.
+    Args:
+        nominal: its share of the files of the published split.
+        num_rows: patches in the cell.
+        rows_per_shard: a wish for at most so many rows in a file.
+
+    Returns:
+        At least 1. Without a wish the nominal count, but no more than one file for each row group.
     """
     if rows_per_shard is not None:
         return max(1, math.ceil(num_rows / rows_per_shard))
-    return max(1, min(NOMINAL_SHARDS.get(split, 64), math.ceil(num_rows / ROW_GROUP_ROWS)))
+    return max(1, min(round(nominal), math.ceil(num_rows / ROW_GROUP_ROWS)))
 
 
 def plan_shards(
-    num_rows: Mapping[str, int], *, file_format: str = "parquet", rows_per_shard: int | None = None
+    cells: Mapping[Cell, int], *, file_format: str = "parquet", rows_per_shard: int | None = None
 ) -> tuple[Shard, ...]:
-    """Spread the rows of every split evenly over its shards, in order.
+    """Spread the patches of every cell evenly over its shards, in order.
 
     Args:
-        num_rows: split -> rows.
+        cells: cell -> patches; cells of a split follow each other. The published count of files of a split is
+            shared out among its cells by their size.
         file_format: ``parquet`` or ``arrow``.
         rows_per_shard: at most so many rows in a file; default: the nominal counts.
 
     Returns:
-        Shards that tile every split; within a split they differ by at most one row.
+        Shards that tile every cell; within a cell they differ by at most one row.
     """
+    totals: dict[str, int] = {}
+    for cell, num_rows in cells.items():
+        totals[cell.split] = totals.get(cell.split, 0) + num_rows
     shards = []
-    for split, total in num_rows.items():
-        count = count_shards(split, total, rows_per_shard)
-        bounds = [index * total // count for index in range(count + 1)]
+    for cell, num_rows in cells.items():
+        share = NOMINAL_SHARDS.get(cell.split, 64) * num_rows / max(1, totals[cell.split])
+        count = count_shards(share, num_rows, rows_per_shard)
+        bounds = [index * num_rows // count for index in range(count + 1)]
         shards += [
-            Shard(split, index, count, bounds[index], bounds[index + 1], SUFFIX[file_format])
+            Shard(cell, index, count, bounds[index], bounds[index + 1], SUFFIX[file_format])
             for index in range(count)
         ]
     return tuple(shards)

@@ -4,10 +4,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from so2sat_hf import facts
 from so2sat_hf.convert import hdf5
+from so2sat_hf.convert.cells import CULTURE_10, LAYOUTS, Cell
 from so2sat_hf.convert.hdf5 import SplitFile
-from so2sat_hf.convert.patches import COLUMNS, GEO_COLUMNS, SPLIT_OF_FILE, PatchBlock, SourceRecord
+from so2sat_hf.convert.patches import COLUMNS, GEO_COLUMNS, SPLIT_OF_FILE, PatchBlock, Rows, SourceRecord
 from so2sat_hf.convert.unpack import sha256_of, unpack
 from so2sat_hf.errors import SourceError
 
@@ -25,10 +29,31 @@ class RawSource:
     sha256: Mapping[str, str] = field(default_factory=dict)
     """File name -> hash, for the files whose hash was computed."""
 
+    layout: str = CULTURE_10
+    """``culture_10``; ``random``, ``block`` or ``culture_10_v3`` for a split of version 3 by itself."""
+
     @property
     def num_rows(self) -> Mapping[str, int]:
         """Split -> number of patches."""
         return {file.split: file.num_rows for file in self.files}
+
+    @property
+    def cells(self) -> Mapping[Cell, int]:
+        """One cell per file: nothing is known of other versions."""
+        return {Cell(file.split): file.num_rows for file in self.files}
+
+    def hdf5_rows(self, split: str) -> NDArray[np.int64]:
+        """Every row of the file, in its order."""
+        return np.arange(self.file(split).num_rows)
+
+    def raster(self, split: str) -> NDArray[np.int32] | None:
+        """The publisher's row and column numbers, where the geo file is of 2025; else None."""
+        file = self.file(split)
+        return hdf5.read_raster(file.geo_path, file.num_rows) if file.geo_path else None
+
+    def labels(self, split: str) -> NDArray[np.int64]:
+        """Class index of every row of the file."""
+        return hdf5.read_labels(self.file(split).path)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -64,8 +89,7 @@ class RawSource:
     def blocks(
         self,
         split: str,
-        start: int,
-        stop: int,
+        rows: Rows,
         *,
         columns: tuple[str, ...],
         size: int,
@@ -73,7 +97,7 @@ class RawSource:
     ) -> Iterator[PatchBlock]:
         """Yield blocks of a split; see :class:`~so2sat_hf.convert.patches.Source`."""
         return self.file(split).blocks(
-            start, stop, columns=columns, size=size, reuse=reuse, allow_rounding=self.allow_rounding
+            rows, columns=columns, size=size, reuse=reuse, allow_rounding=self.allow_rounding
         )
 
 
@@ -115,21 +139,34 @@ def open_raw(
         SourceError: no such files, one of them unreadable or laid out differently, or geo files for some
             splits only. Positions are checked too (:class:`~so2sat_hf.errors.GeolocationError`).
     """
-    files, folder = [], folder.resolve()
+    files, name, folder = [], folder.absolute().name, folder.resolve()  # a link has the name that counts
     for stem, split in SPLIT_OF_FILE.items():
         path = _find(folder, stem, work, progress)
         if path is not None:
             geo_path = None if drop_geo else _find(folder, f"{stem}_geo", work, progress)
             files.append(SplitFile(split, stem, path, geo_path, hdf5.count_rows(path)))
     if not files:
+        version_3 = [split for split in LAYOUTS if (folder / split).is_dir()]
         raise SourceError(
             folder,
             found="none of training.h5, validation.h5, testing.h5" if folder.is_dir() else "no such folder",
             expected="a folder with the published HDF5 files, plain or .gz",
-            remedy="give the folder that holds them; `so2sat synth` writes one with generated data",
+            remedy=f"without the files of version 2 give one split of version 3, {folder / version_3[0]}"
+            if version_3
+            else "give the folder that holds them; `so2sat synth` writes one with generated data",
         )
     _check_geo(folder, files)
-    return RawSource(tuple(files), allow_rounding)
+    layout = _layout(name, files)
+    if layout != CULTURE_10:
+        files = [replace(file, stem=f"{name}/{file.stem}") for file in files]
+    return RawSource(tuple(files), allow_rounding, layout=layout)
+
+
+def _layout(name: str, files: list[SplitFile]) -> str:
+    """Tell a split of version 3 by the name of its folder and the files that it holds."""
+    if [file.stem for file in files] == ["training", "testing"]:
+        return LAYOUTS.get(name, CULTURE_10)
+    return CULTURE_10
 
 
 def _find(

@@ -1,83 +1,283 @@
 """``README.md`` of a built folder: the YAML that ``load_dataset`` reads, and a page for people."""
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import yaml
 
 from so2sat_hf import facts
+from so2sat_hf.convert.cells import Cell
 from so2sat_hf.convert.manifest import Manifest
+from so2sat_hf.convert.patches import PATCH_SIZE
 from so2sat_hf.convert.plan import SUFFIX
-from so2sat_hf.convert.table import features
-
-DEFAULT_CONFIG = "culture_10"
-
-
-def views(columns: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-    """Config -> columns: everything, and everything but the other sensor's, where both are there."""
-    configs = {DEFAULT_CONFIG: columns}
-    if {"sen1", "sen2"} <= set(columns):
-        for sensor, other in (("sen1", "sen2"), ("sen2", "sen1")):
-            configs[sensor] = tuple(name for name in columns if name != other)
-    return configs
+from so2sat_hf.convert.records import Companion
+from so2sat_hf.convert.table import NUM_BANDS, features
+from so2sat_hf.convert.wording import column_meanings, exactness
 
 
-def render(manifest: Manifest) -> str:
-    """Return the README of a built folder.
+@dataclass(frozen=True, slots=True)
+class Config:
+    """One way to load the folder: a list of files for every split."""
+
+    name: str
+    """As ``load_dataset`` takes it."""
+
+    what: str
+    """What it is, in a few words."""
+
+    files: Mapping[str, tuple[str, ...]]
+    """Split -> paths; a ``*`` stands for the numbers of a cell's files."""
+
+    rows: Mapping[str, int]
+    """Split -> patches; a split is missing here and below where nobody knows it."""
+
+    bytes: Mapping[str, int]
+    """Split -> bytes of its files."""
+
+    memory: Mapping[str, int]
+    """Split -> bytes of its rows as Arrow tables."""
+
+    features: Any
+    """``datasets.Features`` of a row."""
+
+    columns: tuple[str, ...] | None = None
+    """Columns to read, where not all of the file."""
+
+    is_default: bool = False
+    """Whether ``load_dataset`` takes it when none is named."""
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of all its files: what a download takes, also for a view of some columns."""
+        return sum(self.bytes.values())
+
+
+TAGS = (
+    "remote-sensing",
+    "earth-observation",
+    "satellite-imagery",
+    "sentinel-1",
+    "sentinel-2",
+    "sar",
+    "multispectral",
+    "local-climate-zones",
+    "urban-climate",
+)
+
+WHAT = {
+    "culture_10": "versions 2 and 4: ten cities held out, half of each for validation and half for test",
+    "v1": "version 1: training and validation",
+    "culture_10_v3": "version 3 culture-10: validation and test of version 2 together are its test",
+    "random": "version 3 random: patches of every city drawn at random for test",
+    "block": "version 3 block: parts of every city held out for test",
+    "sen1": "culture_10 without Sentinel-2",
+    "sen2": "culture_10 without Sentinel-1",
+    "rgb": "culture_10 as pictures: B04, B03, B02 as PNG",
+    "index": "culture_10 without pixels: places, footprints, means, membership in every split",
+    "mini": "60 patches of each class",
+}
+
+
+def configs(manifest: Manifest) -> list[Config]:
+    """Every config of a built folder: versions, views of one sensor, companions."""
+    found = [_version(manifest, name, splits) for name, splits in manifest.configs.items()]
+    if manifest.file_format == "parquet" and {"sen1", "sen2"} <= set(manifest.columns):
+        found += [view(found[0], sensor) for sensor, _ in SENSORS]
+    return found + [_beside(companion) for companion in manifest.companions]
+
+
+SENSORS = (("sen1", "sen2"), ("sen2", "sen1"))
+"""Views: a sensor, and the one that is left out. ``columns:`` in the YAML is an option of Parquet readers."""
+
+
+def _version(manifest: Manifest, name: str, splits: Mapping[str, tuple[str, ...]]) -> Config:
+    totals = {split: manifest.total(cells) for split, cells in splits.items()}
+    suffix = SUFFIX[manifest.file_format]
+    return Config(
+        name=name,
+        what=WHAT[name],
+        files={split: patterns(keys, tuple(manifest.cells), suffix) for split, keys in splits.items()},
+        rows={split: record.rows for split, record in totals.items()},
+        bytes={
+            split: sum(shard.bytes for shard in manifest.shards if shard.cell in keys)
+            for split, keys in splits.items()
+        },
+        memory={split: record.memory for split, record in totals.items()},
+        features=features(manifest.columns, sen2_dtype=manifest.sen2_dtype),
+        is_default=name == manifest.layout,
+    )
+
+
+def patterns(keys: Sequence[str], every_key: Sequence[str], suffix: str) -> tuple[str, ...]:
+    """Return patterns for all files of some cells: one for a folder that is wanted whole, else one a cell.
+
+    Args:
+        keys: of the cells, as :attr:`Cell.key` has them.
+        every_key: of all cells of the dataset.
+        suffix: of the files.
+
+    >>> patterns(["train/r1", "test/r1"], ["train/r1", "train/r0", "test/r1"], ".parquet")
+    ('data/train/r1-*.parquet', 'data/test/*.parquet')
+    """
+    found = []
+    cells = [Cell.parse(key) for key in keys]
+    for split in dict.fromkeys(cell.split for cell in cells):
+        tags = [cell.tag for cell in cells if cell.split == split]
+        is_whole = len(tags) == sum(Cell.parse(key).split == split for key in every_key)
+        found += [
+            f"data/{split}/{'' if is_whole else f'{tag}-'}*{suffix}"
+            for tag in tags[: 1 if is_whole else None]
+        ]
+    return tuple(found)
+
+
+def view(whole: Config, sensor: str) -> Config:
+    """Return a config of the same files that reads all columns but those of the other sensor.
+
+    Its ``memory`` is what is left without that column, to a few bytes a row group.
+    """
+    other = dict(SENSORS)[sensor]
+    kinds = whole.features
+    left_out = column_bytes(other, kinds[other].dtype)
+    return replace(
+        whole,
+        name=sensor,
+        what=WHAT[sensor],
+        memory={split: size - left_out * whole.rows[split] for split, size in whole.memory.items()},
+        features=type(kinds)({name: kind for name, kind in kinds.items() if name != other}),
+        columns=tuple(name for name in kinds if name != other),
+        is_default=False,
+    )
+
+
+def column_bytes(sensor: str, dtype: str) -> int:
+    """Return the bytes of one patch of a sensor as Arrow: the pixels, and an offset for each list of them.
+
+    >>> column_bytes("sen1", "float32"), 8 * 32 * 32 * 4
+    (33828, 32768)
+    """
+    lists = 1 + NUM_BANDS[sensor] * (1 + PATCH_SIZE)
+    pixels = NUM_BANDS[sensor] * PATCH_SIZE**2
+    return pixels * np.dtype(dtype).itemsize + lists * np.dtype(np.int32).itemsize
+
+
+def schema_of(companion: Companion) -> bytes:
+    """Return the Arrow schema of a companion's files as an IPC message."""
+    return bytes(_features_of(companion).arrow_schema.serialize().to_pybytes())
+
+
+def _features_of(companion: Companion) -> Any:  # noqa: ANN401
+    from datasets import Features  # noqa: PLC0415
+
+    return Features.from_dict(companion.features)
+
+
+def _beside(companion: Companion) -> Config:
+    splits = {file.split: [f for f in companion.files if f.split == file.split] for file in companion.files}
+    return Config(
+        name=companion.name,
+        what=WHAT[companion.name],
+        files={split: tuple(file.path for file in files) for split, files in splits.items()},
+        rows={split: sum(file.rows for file in files) for split, files in splits.items()},
+        bytes={split: sum(file.bytes for file in files) for split, files in splits.items()},
+        memory={split: sum(file.memory for file in files) for split, files in splits.items()},
+        features=_features_of(companion),
+    )
+
+
+def head(manifest: Manifest) -> dict[str, Any]:
+    """Return the YAML of the README of a built folder."""
+    return metadata(configs(manifest), num_rows=manifest.num_rows, digest=manifest.digest)
+
+
+def metadata(found: Sequence[Config], *, num_rows: int, digest: str | None = None) -> dict[str, Any]:
+    """Return the YAML of a dataset with these configs.
 
     Every config has a description with the digest of the manifest: ``datasets`` keys its cache on the YAML
-    and would otherwise show old rows after a rebuild in place.
+    and would otherwise show old rows after a rebuild in place. The paper is no tag: the Hub takes its number
+    from the link on the page.
+
+    Args:
+        found: the configs, in order.
+        num_rows: patches of the dataset, each counted once.
+        digest: of the manifest; None if there is none, and then no sizes are stated.
     """
-    configs = views(manifest.columns)
-    if manifest.file_format == "arrow":
-        configs = {DEFAULT_CONFIG: configs[DEFAULT_CONFIG]}  # `columns:` is a Parquet reader's option
-    head = {
+    return {
         "license": "cc-by-4.0",
         "pretty_name": "So2Sat LCZ42",
+        "language": ["en"],
+        "annotations_creators": ["expert-generated"],
+        "source_datasets": ["original"],
         "task_categories": ["image-classification"],
-        "tags": ["remote-sensing", "earth-observation", "sentinel-1", "sentinel-2", "local-climate-zones"],
-        "size_categories": [_size_category(manifest.num_rows)],
-        "configs": [_config(name, columns, manifest) for name, columns in configs.items()],
-        **_dataset_info(configs, manifest),
+        "task_ids": ["multi-class-image-classification"],
+        "tags": list(TAGS),
+        "size_categories": [_size_category(num_rows)],
+        "configs": [_yaml(config, digest) for config in found],
+        **_dataset_info(found, with_sizes=digest is not None),
     }
-    text = yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=110)
-    return f"---\n{text}---\n\n{_page(manifest)}"
 
 
-def _config(name: str, columns: tuple[str, ...], manifest: Manifest) -> dict[str, Any]:
-    config: dict[str, Any] = {
-        "config_name": name,
-        "description": f"So2Sat LCZ42 culture-10 split, data {manifest.digest}",
+def render(
+    manifest: Manifest,
+    page: Callable[[Manifest, Mapping[str, str]], str],
+    texts: Mapping[str, str] | None = None,
+) -> str:
+    """Return the README of a built folder.
+
+    Args:
+        manifest: of the folder.
+        page: writes what follows the YAML.
+        texts: path -> content of the small files that the manifest lists, for the page.
+    """
+    return join(head(manifest), page(manifest, texts or {}))
+
+
+def join(head: Mapping[str, Any], page: str) -> str:
+    """Return a README of YAML and page."""
+    text = yaml.safe_dump(dict(head), sort_keys=False, allow_unicode=True, width=110)
+    return f"---\n{text}---\n\n{page}"
+
+
+def _yaml(config: Config, digest: str | None) -> dict[str, Any]:
+    plain: dict[str, Any] = {
+        "config_name": config.name,
+        "description": f"{config.what}; data {digest}" if digest else config.what,
         "data_files": [
-            {"split": split, "path": f"data/{split}/*{SUFFIX[manifest.file_format]}"}
-            for split in manifest.splits
+            {"split": split, "path": paths[0] if len(paths) == 1 else list(paths)}
+            for split, paths in config.files.items()
         ],
     }
-    if name == DEFAULT_CONFIG:
-        config["default"] = True
-    else:
-        config["columns"] = list(columns)
-    return config
+    if config.is_default:
+        plain["default"] = True
+    if config.columns:
+        plain["columns"] = list(config.columns)
+    return plain
 
 
-def _dataset_info(configs: dict[str, tuple[str, ...]], manifest: Manifest) -> dict[str, Any]:
+def _dataset_info(found: Sequence[Config], *, with_sizes: bool) -> dict[str, Any]:
     from datasets.info import DatasetInfo, DatasetInfosDict  # noqa: PLC0415
     from datasets.splits import SplitDict, SplitInfo  # noqa: PLC0415
 
     infos = {}
-    for name, columns in configs.items():
+    for config in found:
+        if not with_sizes:
+            infos[config.name] = DatasetInfo(features=config.features, config_name=config.name)
+            continue
         splits = SplitDict()
-        for split, record in manifest.splits.items():
-            splits.add(SplitInfo(split, num_bytes=record.memory, num_examples=record.rows))
-        infos[name] = DatasetInfo(
-            features=features(columns, sen2_dtype=manifest.sen2_dtype),
+        for split, rows in config.rows.items():
+            splits.add(SplitInfo(split, num_bytes=config.memory[split], num_examples=rows))
+        infos[config.name] = DatasetInfo(
+            features=config.features,
             splits=splits,
-            download_size=manifest.num_bytes,
-            dataset_size=sum(record.memory for record in manifest.splits.values()),
-            config_name=name,
+            download_size=config.num_bytes,
+            dataset_size=sum(config.memory.values()),
+            config_name=config.name,
         )
-    head: dict[str, Any] = {}
-    DatasetInfosDict(infos).to_dataset_card_data(head)
-    return head
+    plain: dict[str, Any] = {}
+    DatasetInfosDict(infos).to_dataset_card_data(plain)
+    return plain
 
 
 def _size_category(num_rows: int) -> str:
@@ -85,23 +285,17 @@ def _size_category(num_rows: int) -> str:
     return next((name for bound, name in bounds if num_rows < bound), "1M<n<10M")
 
 
-def _page(manifest: Manifest) -> str:
+def page(manifest: Manifest, texts: Mapping[str, str]) -> str:  # noqa: ARG001 (other pages want the texts)
+    """Return a short page for people."""
     rows = "\n".join(f"| {name} | {split.rows:,} |" for name, split in manifest.splits.items())
-    sen2 = "digital numbers (reflectance x 10000)" if manifest.sen2_dtype == "uint16" else "reflectance"
-    columns = "\n".join(f"| `{name}` | {_meaning(name, sen2)} |" for name in manifest.columns)
-    exact = (
-        "Every value was checked against the published float64 and can be had back exactly."
-        if not manifest.rounding
-        else "Some values were rounded, by at most "
-        + ", ".join(f"{error:.3g} in {column}" for column, error in manifest.rounding.items())
-        + "."
-    )
+    meanings = column_meanings(manifest.columns, sen2_dtype=manifest.sen2_dtype)
+    columns = "\n".join(f"| `{name}` | {kind} | {meaning} |" for name, kind, meaning in meanings)
     first = next(iter(manifest.splits))
     return f"""# So2Sat LCZ42
 
 Sentinel-1 and Sentinel-2 patches of 32 x 32 pixels (10 m), labelled with 17 local climate zones.
 Built by so2sat_hf {manifest.package_version}; `manifest.json` lists every file with its hash.
-{exact}
+{exactness(manifest.rounding)}
 
 ```python
 from datasets import load_dataset
@@ -112,8 +306,8 @@ from datasets import load_dataset
 |---|---|
 {rows}
 
-| column | meaning |
-|---|---|
+| column | type | unit, meaning |
+|---|---|---|
 {columns}
 
 The numpy and torch formats of `datasets` round the coordinates to float32 (up to 0.85 m);
@@ -123,19 +317,3 @@ the python and arrow formats keep them exact.
 {facts.citation().strip()}
 ```
 """
-
-
-def _meaning(column: str, sen2: str) -> str:
-    bands = {sensor: " ".join(band.name for band in facts.bands(sensor)) for sensor in ("sen1", "sen2")}
-    return {
-        "id": "HDF5 file and row, `training/000123`",
-        "sen1": f"(8, 32, 32) float32, linear: {bands['sen1']}",
-        "sen2": f"(10, 32, 32), {sen2}: {bands['sen2']}",
-        "label": "0 = LCZ 1 ... 9 = LCZ 10, 10 = LCZ A ... 16 = LCZ G",
-        "city": "key of the publisher",
-        "epsg": "UTM zone",
-        "x_ul": "UTM metres of the upper-left corner of the patch, eastwards",
-        "y_ul": "UTM metres of the upper-left corner of the patch, northwards",
-        "longitude": "WGS 84 degrees of the centre",
-        "latitude": "WGS 84 degrees of the centre",
-    }[column]

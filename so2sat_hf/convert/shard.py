@@ -1,4 +1,4 @@
-"""One shard: read, encode, check, fsync, rename. Runs in any process and says what it did in a receipt."""
+"""One file: read, encode, check, fsync, rename. Runs in any process and says what it did in a receipt."""
 
 import hashlib
 import json
@@ -11,45 +11,56 @@ from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from so2sat_hf.convert import moments
+from so2sat_hf.convert.encode import Encoder
 from so2sat_hf.convert.moments import Moments
-from so2sat_hf.convert.patches import DN_PER_REFLECTANCE, PatchBlock, Source
-from so2sat_hf.convert.plan import ROW_GROUP_ROWS, Shard
-from so2sat_hf.convert.table import stores_digital_numbers, to_table
+from so2sat_hf.convert.patches import DN_PER_REFLECTANCE, PatchBlock, Rows, Source
+from so2sat_hf.convert.plan import ROW_GROUP_ROWS
+from so2sat_hf.convert.table import stores_digital_numbers
 from so2sat_hf.errors import FolderError, So2SatError
-
-LEAF = ".list.element" * 3
-"""Parquet path from an Array3D column to its values."""
-
-PIXELS = ("sen1", "sen2")
-"""Columns whose smallest and largest value per page nobody filters by."""
 
 STATISTICS_SPLIT = "train"
 """Statistics for normalisation are those of the data a model trains on."""
 
 
 @dataclass(frozen=True, slots=True)
-class ShardTask:
-    """All a worker needs to write one shard. Picklable."""
+class FileTask:
+    """All a worker needs to write one file. Picklable."""
 
-    shard: Shard
-    """Which rows, and the name of the file."""
+    path: str
+    """Where it lies in the dataset repository."""
+
+    split: str
+    """``train``, ``validation`` or ``test``."""
+
+    parts: tuple[Rows, ...]
+    """Which patches: positions in the stored order of the split, one increasing piece after the other."""
 
     source: Source
-    """Where the rows come from."""
+    """Where they come from."""
 
-    schema: bytes
-    """Arrow schema as an IPC message, so that a worker need not import ``datasets``."""
+    encoder: Encoder
+    """What becomes of them."""
 
     stage: Path
-    """Folder that finished shards go to."""
+    """Folder that finished files go to."""
+
+    key: str
+    """Name of its receipt: the path, and for companions whatever decides the content."""
+
+    measured: bool = False
+    """Whether the moments of the bands are wanted."""
+
+    @property
+    def num_rows(self) -> int:
+        """How many patches the file holds."""
+        return sum(len(rows) for rows in self.parts)
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What a written shard is."""
+    """What a written file is."""
 
     path: str
     """Where it lies in the dataset repository."""
@@ -76,7 +87,7 @@ class Receipt:
     """Column -> largest |stored - published|; empty when every value is exact."""
 
     moments: dict[str, Moments]
-    """Band -> moments of the training rows; empty for other splits."""
+    """Band -> moments of its rows, where they were wanted; else empty."""
 
     def to_json(self) -> str:
         """Return the receipt as JSON."""
@@ -123,30 +134,8 @@ class HashingFile:
         """Left to whoever opened the stream, who has to fsync first."""
 
 
-def parquet_writer(sink: Any, schema: pa.Schema) -> pq.ParquetWriter:  # noqa: ANN401
-    """Return a writer with the options of the data contract."""
-    return pq.ParquetWriter(
-        sink,
-        schema,
-        compression="zstd",
-        compression_level=1,
-        use_byte_stream_split=[f"sen1{LEAF}"],
-        use_dictionary=[f"sen2{LEAF}", "city", "epsg", "label"],
-        write_statistics=[name for name in schema.names if name not in PIXELS],
-        write_page_index=True,
-    )
-
-
-def arrow_writer(sink: Any, schema: pa.Schema) -> pa.RecordBatchFileWriter:  # noqa: ANN401
-    """Return a writer of plain (mappable) Arrow IPC files."""
-    return pa.ipc.new_file(sink, schema)
-
-
-WRITERS = {".parquet": parquet_writer, ".arrow": arrow_writer}
-
-
-def write_shard(task: ShardTask) -> Receipt:
-    """Write one shard into the stage, and its receipt beside it.
+def write_file(task: FileTask) -> Receipt:
+    """Write one file into the stage, and its receipt beside it.
 
     The file gets its final name only when it is complete and on disk.
 
@@ -155,34 +144,32 @@ def write_shard(task: ShardTask) -> Receipt:
         LossyError: a value that cannot be stored exactly.
         FolderError: the stage cannot be written (permission, disk full).
     """
-    schema = pa.ipc.read_schema(pa.py_buffer(task.schema))
-    target = task.stage / task.shard.path
+    target = task.stage / task.path
     with writing(target) as sink:
-        tally = _Tally(task.shard, schema)
-        blocks = task.source.blocks(
-            task.shard.split,
-            task.shard.start,
-            task.shard.stop,
-            columns=tuple(schema.names),
-            size=ROW_GROUP_ROWS,
-            reuse=True,
-        )
-        with WRITERS[task.shard.suffix](sink, schema) as writer:
-            for block in blocks:
-                table = to_table(block, schema)
+        tally = _Tally(task)
+        with task.encoder.writer(sink, target.suffix) as writer:
+            for block in _blocks(task):
+                table = task.encoder.table(block, tally.rows)
                 writer.write_table(table)
                 tally.add(block, table)
         receipt = tally.receipt(sink)
-    write_text(receipt_path(task.stage, task.shard), receipt.to_json())
+    write_text(receipt_path(task.stage, task.key), receipt.to_json())
     return receipt
 
 
-class _Tally:
-    """Counts the rows of a shard while they pass."""
+def _blocks(task: FileTask) -> Iterator[PatchBlock]:
+    for rows in task.parts:
+        yield from task.source.blocks(
+            task.split, rows, columns=task.encoder.columns, size=ROW_GROUP_ROWS, reuse=True
+        )
 
-    def __init__(self, shard: Shard, schema: pa.Schema) -> None:
-        self.shard = shard
-        self.is_uint16 = stores_digital_numbers(schema)
+
+class _Tally:
+    """Counts the rows of a file while they pass."""
+
+    def __init__(self, task: FileTask) -> None:
+        self.task = task
+        self.is_uint16 = stores_digital_numbers(pa.ipc.read_schema(pa.py_buffer(task.encoder.schema)))
         self.rows = 0
         self.memory = 0
         self.class_counts = np.zeros(17, np.int64)
@@ -197,18 +184,18 @@ class _Tally:
         for column, error in block.rounding.items():
             half_step = 0.5 / DN_PER_REFLECTANCE if column == "sen2" and self.is_uint16 else 0.0
             self.rounding[column] = max(error + half_step, self.rounding.get(column, 0.0))
-        if self.shard.split == STATISTICS_SPLIT:
+        if self.task.measured:
             self.moments = moments.merge([self.moments, moments.measure(block)])
 
     def receipt(self, sink: HashingFile) -> Receipt:
         """Return the receipt of the finished file."""
-        if self.rows != self.shard.num_rows:
+        if self.rows != self.task.num_rows:
             raise So2SatError(
-                self.shard.path, found=f"{self.rows} rows from the source", expected=f"{self.shard.num_rows}"
+                self.task.path, found=f"{self.rows} rows from the source", expected=f"{self.task.num_rows}"
             )
         return Receipt(
-            path=self.shard.path,
-            split=self.shard.split,
+            path=self.task.path,
+            split=self.task.split,
             rows=self.rows,
             bytes=sink.num_bytes,
             memory=self.memory,
@@ -219,9 +206,9 @@ class _Tally:
         )
 
 
-def receipt_path(stage: Path, shard: Shard) -> Path:
-    """Where the receipt of a shard lies: beside the stage's files, outside what gets published."""
-    return stage / "receipts" / f"{shard.split}-{shard.index:05d}.json"
+def receipt_path(stage: Path, key: str) -> Path:
+    """Where the receipt of a file lies: beside the stage's files, outside what gets published."""
+    return stage / "receipts" / f"{key.replace('/', '-')}.json"
 
 
 @contextmanager
@@ -254,8 +241,13 @@ def writing(target: Path) -> Iterator[HashingFile]:
 
 def write_text(target: Path, text: str) -> None:
     """Write a small file all at once, or not at all."""
+    write_bytes(target, text.encode())
+
+
+def write_bytes(target: Path, data: bytes) -> None:
+    """Write a small file all at once, or not at all."""
     with writing(target) as sink:
-        sink.write(text.encode())
+        sink.write(data)
 
 
 def sync_folder(folder: Path) -> None:

@@ -1,10 +1,6 @@
-"""Is a built folder what it says it is, and is every value the published one?
+"""Is a built folder what it says it is, and is every value the published one?"""
 
-The comparison reads the HDF5 on its own and decodes by the published rule, not with the code that wrote
-the shards.
-"""
-
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,21 +12,19 @@ import pyarrow.parquet as pq
 import yaml
 from numpy.typing import NDArray
 
-from so2sat_hf import facts
-from so2sat_hf.convert.built import read_tables
+from so2sat_hf.convert import readme
+from so2sat_hf.convert.compare import Comparison
 from so2sat_hf.convert.executor import run
 from so2sat_hf.convert.hdf5 import SplitFile, read_labels
-from so2sat_hf.convert.manifest import README, Manifest, ShardRecord
-from so2sat_hf.convert.patches import DN_PER_REFLECTANCE, row_id
+from so2sat_hf.convert.manifest import README, Manifest
+from so2sat_hf.convert.patches import row_id
 from so2sat_hf.convert.plan import SUFFIX
 from so2sat_hf.convert.raw import RawSource
-from so2sat_hf.convert.readme import render
-from so2sat_hf.convert.table import schema, to_array
+from so2sat_hf.convert.reading import read_tables
+from so2sat_hf.convert.records import CompanionFile, ShardRecord
+from so2sat_hf.convert.table import schema
 from so2sat_hf.convert.unpack import sha256_of
 from so2sat_hf.errors import So2SatError
-
-DEGREES = 1e-9
-"""0.1 mm: what processors may differ by in a projection."""
 
 MAX_PROBLEMS = 10
 """Differences reported per shard; the first ones tell what is the matter."""
@@ -55,15 +49,28 @@ class Verification:
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """One shard to check. Picklable."""
+    """One file to check. Picklable."""
 
     folder: Path
-    shard: ShardRecord
+    path: str
+    rows: int
+    size: int
+    sha256: str
     manifest: Manifest
-    start: int
-    """Row of the split that is the first of the shard."""
-    against: SplitFile | None
     schema: bytes
+    against: SplitFile | None
+    """Whose rows it holds, where they are to be compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    """What was found in one file."""
+
+    problems: list[str]
+    num_values: int
+    """Values compared with the HDF5."""
+    hdf5_rows: NDArray[np.int64]
+    """Rows of the HDF5 that it holds."""
 
 
 def verify(
@@ -81,28 +88,42 @@ def verify(
         against: the published files; with them every value is compared, back to the float64.
         jobs: processes at work, this one among them; default: one per core.
         executor: see :func:`so2sat_hf.convert.build.build`.
-        progress: called with the rows of each shard that was checked.
+        progress: called with the rows of each data file that was checked.
 
     Raises:
         FolderError: there is no manifest.
     """
     manifest = Manifest.read(folder)
     problems = [*_check_folder(folder, manifest), *_check_splits(manifest, against)]
+    tasks = _tasks(folder, manifest, against)
+    data = {shard.path: shard for shard in manifest.shards}
+    found: dict[str, _Finding] = {}
+    for path, finding in run(_check_file, tasks, jobs=jobs, executor=executor):
+        found[path] = finding
+        if progress and path in data:
+            progress(data[path].rows)
+    problems += [sentence for path in tasks for sentence in found[path].problems]
+    if against is not None and not problems:
+        problems += _check_complete(manifest, against, {path: found[path].hdf5_rows for path in data})
+    num_values = sum(finding.num_values for finding in found.values())
+    return Verification(len(tasks), manifest.num_rows, num_values, tuple(problems))
+
+
+def _tasks(folder: Path, manifest: Manifest, against: RawSource | None) -> dict[str, _Task]:
+    """Path -> task, for the data files and those of the companions."""
+
+    def task(file: ShardRecord | CompanionFile, schema: bytes, *, has_patches: bool) -> _Task:
+        raw = against.file(file.split) if against and file.split in against.num_rows else None
+        origin = raw if has_patches else None
+        return _Task(folder, file.path, file.rows, file.bytes, file.sha256, manifest, schema, origin)
+
     wanted = schema(manifest.columns, sen2_dtype=manifest.sen2_dtype).serialize().to_pybytes()
-    tasks, offsets = {}, dict.fromkeys(manifest.splits, 0)
-    for shard in manifest.shards:
-        file = against.file(shard.split) if against and shard.split in against.num_rows else None
-        tasks[shard.path] = _Task(folder, shard, manifest, offsets[shard.split], file, wanted)
-        offsets[shard.split] += shard.rows
-    found: dict[str, list[str]] = {}
-    num_values = 0
-    for path, (values, sentences) in run(_check_shard, tasks, jobs=jobs, executor=executor):
-        found[path] = sentences
-        num_values += values
-        if progress:
-            progress(tasks[path].shard.rows)
-    problems += [sentence for path in tasks for sentence in found[path]]
-    return Verification(len(manifest.shards), manifest.num_rows, num_values, tuple(problems))
+    tasks = {shard.path: task(shard, wanted, has_patches=True) for shard in manifest.shards}
+    for companion in manifest.companions:
+        kind = readme.schema_of(companion)
+        for file in companion.files:
+            tasks[file.path] = task(file, kind, has_patches=kind == wanted)
+    return tasks
 
 
 def _check_folder(folder: Path, manifest: Manifest) -> Iterator[str]:
@@ -115,14 +136,14 @@ def _check_folder(folder: Path, manifest: Manifest) -> Iterator[str]:
     listed = {shard.path for shard in manifest.shards}
     for path in sorted(folder.glob(f"data/*/*{SUFFIX[manifest.file_format]}")):
         if path.relative_to(folder).as_posix() not in listed:
-            yield f"{path.relative_to(folder)}: not in the manifest, but load_dataset would read it"
+            yield f"{path.relative_to(folder)}: not in the manifest, but a reader would take it for data"
     try:
         head = _head((folder / README).read_text())
         current = all(manifest.digest in config["description"] for config in head["configs"])
     except (OSError, ValueError, IndexError, KeyError, TypeError, yaml.YAMLError):
         yield f"{README}: missing or without the YAML that load_dataset reads"
         return
-    wanted = _head(render(manifest))
+    wanted = readme.head(manifest)
     if not current:
         yield f"{README}: belongs to another manifest"
     elif any(head.get(key) != wanted[key] for key in ("configs", "dataset_info")):
@@ -160,36 +181,56 @@ def _class_counts(path: Path) -> tuple[int, ...]:
     return tuple(np.bincount(read_labels(path), minlength=17).tolist())
 
 
-def _check_shard(task: _Task) -> tuple[int, list[str]]:
-    """Return how many values were compared, and what is wrong with a shard."""
-    shard, path = task.shard, task.folder / task.shard.path
+def _check_complete(
+    manifest: Manifest, against: RawSource, rows: Mapping[str, NDArray[np.int64]]
+) -> Iterator[str]:
+    """Whether every row of the HDF5 is in exactly one data file."""
+    for split, num_rows in against.num_rows.items():
+        parts = [rows[shard.path] for shard in manifest.shards_of(split)]
+        counts = np.bincount(np.concatenate(parts), minlength=num_rows)
+        for count, what in ((0, "in no data file"), (2, "in two data files")):
+            bad = np.flatnonzero(counts == count)
+            if len(bad):
+                example = row_id(against.file(split).stem, int(bad[0]))
+                yield f"{split}: {len(bad):,} rows are {what}, e.g. {example}"
+
+
+def _check_file(task: _Task) -> _Finding:
+    """Check one file."""
+    path = task.folder / task.path
+    finding = _Finding([], 0, np.zeros(0, np.int64))
     if not path.is_file():
-        return 0, [f"{shard.path}: missing, but listed in the manifest"]
-    problems = []
-    if path.stat().st_size != shard.bytes or sha256_of(path) != shard.sha256:
-        problems.append(f"{shard.path}: sha256 differs from the manifest: the file was changed or damaged")
-    num_values = 0
+        finding.problems.append(f"{task.path}: missing, but listed in the manifest")
+        return finding
+    if path.stat().st_size != task.size or sha256_of(path) != task.sha256:
+        finding.problems.append(f"{task.path}: sha256 differs from the manifest: it was changed or damaged")
     try:
-        wanted = pa.ipc.read_schema(pa.py_buffer(task.schema))
-        if _signature(_schema_of(path)) != _signature(wanted):
-            return 0, [*problems, f"{shard.path}: another schema than the columns in the manifest have"]
+        if _signature(_schema_of(path)) != _signature(pa.ipc.read_schema(pa.py_buffer(task.schema))):
+            finding.problems.append(f"{task.path}: another schema than the manifest says")
+            return finding
         num_rows = _num_rows(path)
-        if num_rows != shard.rows:
-            problems.append(f"{shard.path}: {num_rows:,} rows, but {shard.rows:,} in the manifest")
-        row = 0
-        for table in read_tables(task.folder, shard):
-            if task.against is not None and len(problems) < MAX_PROBLEMS:
-                comparison = _Comparison(task, table, task.start + row)
-                problems += comparison.problems()
-                num_values += comparison.num_values
-                del comparison
-            row += len(table)
-            del table  # before the next one is read
+        if num_rows != task.rows:
+            finding.problems.append(f"{task.path}: {num_rows:,} rows, but {task.rows:,} in the manifest")
+        return _compared(task, finding)
     except So2SatError as error:
-        problems.append(str(error))
+        finding.problems.append(str(error))
     except (ValueError, pa.ArrowException) as error:
-        problems.append(f"{shard.path}: cannot be decoded ({error})")
-    return num_values, problems[:MAX_PROBLEMS]
+        finding.problems.append(f"{task.path}: cannot be decoded ({error})")
+    return finding
+
+
+def _compared(task: _Task, finding: _Finding) -> _Finding:
+    """Read every row, and compare it with the HDF5 where that is wanted."""
+    problems, num_values, rows = finding.problems, 0, [finding.hdf5_rows]
+    for table in read_tables(task.folder, task):
+        if task.against is not None and len(problems) < MAX_PROBLEMS:
+            comparison = Comparison(task.path, task.manifest, task.against, table)
+            problems += comparison.problems()
+            num_values += comparison.num_values
+            rows.append(comparison.rows)
+            del comparison
+        del table  # before the next one is read
+    return _Finding(problems[:MAX_PROBLEMS], num_values, np.concatenate(rows))
 
 
 def _num_rows(path: Path) -> int:
@@ -214,92 +255,3 @@ def _schema_of(path: Path) -> pa.Schema:
         return pq.read_schema(path)
     with pa.memory_map(str(path)) as stream, pa.ipc.open_file(stream) as file:
         return file.schema
-
-
-class _Comparison:
-    """Rows of a table against the same rows of the HDF5."""
-
-    def __init__(self, task: _Task, table: pa.Table, start: int) -> None:
-        self.shard, self.manifest, self.table = task.shard, task.manifest, table
-        self.file: SplitFile = task.against  # type: ignore[assignment]
-        self.start, self.stop = start, start + len(table)
-        self.num_values = 0
-
-    def problems(self) -> Iterator[str]:
-        """Yield the first difference of every column."""
-        if self.stop > self.file.num_rows:
-            yield f"{self.shard.path}: rows beyond the end of {self.file.path.name}"
-            return
-        ids = self.table.column("id").to_pylist()
-        wanted = [row_id(self.file.stem, row) for row in range(self.start, self.stop)]
-        if ids != wanted:
-            row = next(row for row in range(len(ids)) if ids[row] != wanted[row])
-            yield f"{self.shard.path}, row {row}: id {ids[row]}, expected {wanted[row]}"
-            return
-        for sensor in ("sen1", "sen2"):
-            if sensor in self.manifest.columns:
-                yield from self._pixels(sensor)
-        yield from self._labels()
-        if "city" in self.manifest.columns and self.file.geo_path is not None:
-            yield from self._geolocation()
-
-    def _pixels(self, sensor: str) -> Iterator[str]:
-        stored = to_array(self.table.column(sensor).combine_chunks())
-        for row, raw in self.file.raw_chunks(sensor, self.start, self.stop):
-            chunk = stored[row - self.start : row - self.start + len(raw)].transpose(0, 2, 3, 1)
-            decoded = published_value(chunk) if sensor == "sen2" else chunk
-            self.num_values += raw.size
-            equal = decoded == raw
-            if chunk.dtype == np.float32:
-                equal &= raw.astype(np.float32) == chunk  # it was stored as the nearest float32
-            if sensor in self.manifest.rounding:
-                equal |= self._is_rounded(chunk, raw, sensor)
-            if not equal.all():
-                where = tuple(int(i) for i in np.argwhere(~equal)[0])
-                band = facts.bands(sensor)[where[3]].name
-                yield (
-                    f"{self.shard.path}: {row_id(self.file.stem, row + where[0])}, {band}, "
-                    f"pixel ({where[1]}, {where[2]}): {decoded[where]!r}, expected {raw[where]!r}; "
-                    f"{np.count_nonzero(~equal):,} values differ in these {len(raw)} rows"
-                )
-                return
-
-    def _is_rounded(self, chunk: NDArray[Any], raw: NDArray[np.float64], sensor: str) -> NDArray[np.bool_]:
-        """Whether values are the rounded ones: the nearest float32, or digital numbers to the tolerance."""
-        if chunk.dtype == np.float32:
-            return chunk == raw.astype(np.float32)
-        return np.abs(chunk / DN_PER_REFLECTANCE - raw) <= self.manifest.rounding[sensor]
-
-    def _labels(self) -> Iterator[str]:
-        stored = self.table.column("label").to_numpy()
-        for row, raw in self.file.raw_chunks("label", self.start, self.stop):
-            labels = stored[row - self.start : row - self.start + len(raw)]
-            one_hot = labels[:, None] == np.arange(17)
-            self.num_values += len(raw)
-            bad = np.flatnonzero((one_hot != raw).any(axis=1))
-            if len(bad):
-                name = row_id(self.file.stem, row + int(bad[0]))
-                yield f"{self.shard.path}: {name}: label {labels[bad[0]]}, expected {raw[bad[0]].argmax()}"
-                return
-
-    def _geolocation(self) -> Iterator[str]:
-        geo = self.file.locate(self.start, self.stop)
-        for column in ("city", "epsg", "x_ul", "y_ul", "longitude", "latitude"):
-            stored, wanted = self.table.column(column).to_pylist(), list(getattr(geo, column))
-            self.num_values += len(stored)
-            close = DEGREES if column in ("longitude", "latitude") else 0
-            bad = next((r for r in range(len(stored)) if not _is_equal(stored[r], wanted[r], close)), None)
-            if bad is not None:
-                name = row_id(self.file.stem, self.start + bad)
-                yield f"{self.shard.path}: {name}: {column} {stored[bad]!r}, expected {wanted[bad]!r}"
-
-
-def _is_equal(stored: Any, wanted: Any, tolerance: float) -> bool:  # noqa: ANN401
-    return bool(stored == wanted or (tolerance and abs(stored - wanted) <= tolerance))
-
-
-def published_value(stored: NDArray[Any]) -> NDArray[np.float64]:
-    """Stored ``sen2`` (float32 reflectance or uint16 digital numbers) -> the published float64."""
-    exact = stored.astype(np.float64)
-    number = exact if stored.dtype == np.uint16 else np.rint(exact * DN_PER_REFLECTANCE)
-    return number / DN_PER_REFLECTANCE

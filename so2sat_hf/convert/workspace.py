@@ -10,15 +10,14 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from typing import IO
 
 from so2sat_hf.convert.manifest import MANIFEST, README, STATISTICS, Manifest
-from so2sat_hf.convert.plan import Shard
-from so2sat_hf.convert.shard import Receipt, receipt_path, sync_folder, write_text
+from so2sat_hf.convert.shard import Receipt, receipt_path, sync_folder, write_bytes, write_text
 from so2sat_hf.errors import FolderError
 
 WORK = ".so2sat"
@@ -34,8 +33,15 @@ configs:
 """
 """README while files get their names: ``load_dataset`` reads it and finds nothing, rather than a mixture."""
 
-DATA_FILE = re.compile(r"([a-z0-9]+-)?[0-9]{5}-of-[0-9]{5}\.(parquet|arrow)")
+SPLIT = "(train|validation|test)"
+SUFFIX = "(parquet|arrow)"
+OUR_FILE = re.compile(
+    rf"(data|rgb)/{SPLIT}/([a-z0-9]+-)?[0-9]{{5}}-of-[0-9]{{5}}\.{SUFFIX}|(index|mini)/{SPLIT}\.{SUFFIX}|pictures/classes\.png"
+)
 """Names that only a build gives; whatever else lies in an output folder is not ours to remove."""
+
+FOLDERS = ("data", "index", "mini", "pictures", "rgb")
+"""Where files of a build lie."""
 
 
 class Workspace:
@@ -59,13 +65,18 @@ class Workspace:
                 part.unlink(missing_ok=True)
         write_text(self.stage / PLAN, self._plan_text)
 
-    def receipt(self, shard: Shard) -> Receipt | None:
-        """Return the receipt of a shard that is finished and still there, else None."""
+    def receipt(self, path: str, key: str) -> Receipt | None:
+        """Return the receipt of a file that is finished and still there, else None.
+
+        Args:
+            path: where the file lies in the dataset repository.
+            key: name of its receipt.
+        """
         try:
-            receipt = Receipt.from_json(receipt_path(self.stage, shard).read_text())
+            receipt = Receipt.from_json(receipt_path(self.stage, key).read_text())
         except (OSError, ValueError, TypeError, KeyError):
             return None
-        return receipt if self._holds(shard.path, receipt.bytes) else None
+        return receipt if self._holds(path, receipt.bytes) else None
 
     def _holds(self, path: str, size: int) -> bool:
         """Whether a file of this build is there: in the stage, or in OUT if names were given out before."""
@@ -74,17 +85,20 @@ class Workspace:
             places.append(self.out / path)
         return any(place.is_file() and place.stat().st_size == size for place in places)
 
-    def is_published(self, manifest: Manifest, shards: Sequence[Shard]) -> bool:
-        """Whether OUT already is what the manifest says, with nothing left in the stage."""
-        if any((self.stage / shard.path).exists() for shard in shards):
+    def is_published(self, manifest: Manifest, small: Mapping[str, bytes]) -> bool:
+        """Whether OUT already is what the manifest says, with nothing left in the stage.
+
+        Args:
+            manifest: what OUT should hold.
+            small: path -> content of the manifest itself and everything that no task wrote.
+        """
+        if any((self.stage / path).exists() for path in manifest.tables):
             return False
-        small = [self.out / name for name in (README, *(file.path for file in manifest.files))]
         with suppress(OSError):
-            is_current = (self.out / MANIFEST).read_text() == manifest.to_json()
-            return is_current and all(path.is_file() for path in small)
+            return all((self.out / path).read_bytes() == data for path, data in small.items())
         return False
 
-    def publish(self, manifest: Manifest, texts: Mapping[str, str]) -> None:
+    def publish(self, manifest: Manifest, small: Mapping[str, bytes], receipts: Collection[str]) -> None:
         """Give every finished file its final name; README and manifest come last.
 
         While this runs OUT has no manifest and a README that leads nowhere, so nothing takes a mixture for a
@@ -92,7 +106,8 @@ class Workspace:
 
         Args:
             manifest: what OUT will hold.
-            texts: name -> content of the small files, in the order in which they are written.
+            small: path -> content of everything that no task wrote, in the order in which it is written.
+            receipts: keys of the receipts that stay; those of companions that were replaced go.
 
         Raises:
             FolderError: a finished file is not where it should be (did a worker see another folder?), or OUT
@@ -103,38 +118,61 @@ class Workspace:
         write_text(self.stage / PUBLISHING, "")
         with writable(self.out):
             (self.out / MANIFEST).unlink(missing_ok=True)
-            for shard in manifest.shards:
-                staged, final = self.stage / shard.path, self.out / shard.path
+            kept = {receipt_path(self.stage, key) for key in receipts}
+            for receipt in (self.stage / "receipts").iterdir():
+                if receipt not in kept:
+                    receipt.unlink()
+            for path in manifest.tables:
+                staged, final = self.stage / path, self.out / path
                 if staged.is_file():
                     final.parent.mkdir(parents=True, exist_ok=True)
                     staged.replace(final)
             self._remove_replaced(manifest)
-            for folder in {(self.out / shard.path).parent for shard in manifest.shards}:
+            for folder in {(self.out / path).parent for path in manifest.tables}:
                 sync_folder(folder)
-        for name, text in texts.items():
-            write_text(self.out / name, text)
-        shutil.rmtree(self.stage / "data", ignore_errors=True)
+        for name, data in small.items():
+            write_bytes(self.out / name, data)
+        for path in manifest.tables:
+            shutil.rmtree(self.stage / path.partition("/")[0], ignore_errors=True)
 
     def _check_staged(self, manifest: Manifest) -> None:
-        for shard in manifest.shards:
-            if not self._holds(shard.path, shard.bytes):
+        for path, size in manifest.tables.items():
+            if not self._holds(path, size):
                 raise FolderError(
-                    self.stage / shard.path,
+                    self.stage / path,
                     found="not there, though a worker wrote it",
                     expected="workers that see the same folders as this process",
                     remedy="give an executor whose workers share this file system",
                 )
 
     def _remove_replaced(self, manifest: Manifest) -> None:
-        """Remove the data files of earlier builds, finished or not; ``load_dataset`` would read them too."""
-        for path in sorted((self.out / "data").glob("*/*")):
-            listed = path.relative_to(self.out).as_posix() in manifest.paths
-            if not listed and DATA_FILE.fullmatch(path.name):
+        """Remove the files of earlier builds, finished or not; ``load_dataset`` would read them too."""
+        for path in sorted(path for folder in FOLDERS for path in (self.out / folder).rglob("*")):
+            name = path.relative_to(self.out).as_posix()
+            if name not in manifest.paths and OUR_FILE.fullmatch(name):
                 path.unlink()
                 with suppress(OSError):  # not empty: something foreign lies there
                     path.parent.rmdir()
         if STATISTICS not in manifest.paths:
             (self.out / STATISTICS).unlink(missing_ok=True)
+
+
+def changes(out: Path, paths: Collection[str]) -> str | None:
+    """Say what becomes of a dataset that a folder holds, if its files are going to be others.
+
+    Args:
+        out: the output folder.
+        paths: the data files that a build is going to write.
+    """
+    if not _is_built(out):
+        return None
+    old = {shard.path for shard in Manifest.read(out).shards}
+    if old == set(paths):
+        return None
+    return (
+        f"{out} holds {len(old):,} data files; the patches are now grouped into {len(set(paths)):,} others. "
+        f"All of them are written anew, and the {len(old - set(paths)):,} old ones are removed at the end."
+    )
 
 
 @contextmanager

@@ -187,8 +187,8 @@ def _read(source: Source, split: str, *, with_city: bool) -> tuple[list[str], ND
     ids: list[str] = []
     labels: list[NDArray[np.int64]] = []
     cities: list[str] = []
-    num_rows = source.num_rows[split]
-    for block in source.blocks(split, 0, num_rows, columns=columns, size=MAX_ROWS_IN_MEMORY):
+    rows = range(source.num_rows[split])
+    for block in source.blocks(split, rows, columns=columns, size=MAX_ROWS_IN_MEMORY):
         ids += block.ids
         labels.append(block.label)
         if with_city and block.geo is not None:

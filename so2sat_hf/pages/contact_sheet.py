@@ -131,7 +131,7 @@ def show(
     choice = choose(source, wish or Wish())
     patches: list[PatchBlock] = []
     for row in choice.rows:
-        patches += source.blocks(choice.split, row, row + 1, columns=source.columns, size=1)
+        patches += source.blocks(choice.split, range(row, row + 1), columns=source.columns, size=1)
         if progress:
             progress(1)
     number = f"{len(patches):,} of {choice.num_matching:,} patches"

@@ -2,7 +2,7 @@
 
 import contextlib
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -30,6 +30,9 @@ RASTER_MARGIN = 5000
 
 Progress = Callable[[str, int, int], object]
 """Called with file name, rows written, rows in all."""
+
+Chunk = tuple[int, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+"""First row, then sen1 (n, 32, 32, 8), sen2 (n, 32, 32, 10) and one-hot label (n, 17) of n rows."""
 
 
 def write_raw(
@@ -67,15 +70,23 @@ def write_raw(
     writers: dict[Path, Callable[[Path], None]] = {}
     for layout in layouts:
         stem = FILE_OF_SPLIT[layout.split]
-        writers[folder / f"{stem}.h5"] = partial(_write_patches, layout, seed, progress)
+        writers[folder / f"{stem}.h5"] = partial(_write_layout, layout, seed, progress)
         if geo != "none":
             writers[folder / f"{stem}_geo.h5"] = partial(_write_geo, layout, geo)
-    _check_room(folder, list(writers), sum(counts.values()))
-    _write_all(folder, writers)
+    check_room(folder, list(writers), sum(counts.values()))
+    write_all(folder, writers)
 
 
-def _write_all(folder: Path, writers: Mapping[Path, Callable[[Path], None]]) -> None:
-    """Write every file under a temporary name, then rename them all."""
+def write_all(folder: Path, writers: Mapping[Path, Callable[[Path], None]]) -> None:
+    """Write every file under a temporary name, then rename them all.
+
+    Args:
+        folder: the one that an error is about.
+        writers: file -> what writes it, called with the temporary path.
+
+    Raises:
+        FolderError: a file cannot be written.
+    """
     parts = {target: target.with_name(target.name + PART) for target in writers}
     try:
         for target, part in parts.items():
@@ -92,7 +103,12 @@ def _write_all(folder: Path, writers: Mapping[Path, Callable[[Path], None]]) -> 
                 part.unlink(missing_ok=True)
 
 
-def _check_room(folder: Path, targets: list[Path], num_rows: int) -> None:
+def check_room(folder: Path, targets: list[Path], num_rows: int) -> None:
+    """Make a folder for files that hold so many patches together.
+
+    Raises:
+        FolderError: one of the files is there, the folder cannot be made, or the disk is too full.
+    """
     for target in targets:
         if target.exists():
             raise FolderError(
@@ -112,21 +128,37 @@ def _check_room(folder: Path, targets: list[Path], num_rows: int) -> None:
         )
 
 
-def _write_patches(layout: Layout, seed: int, progress: Progress | None, path: Path) -> None:
-    """Write sen1, sen2 and label: contiguous little-endian float64, channels last."""
+def _write_layout(layout: Layout, seed: int, progress: Progress | None, path: Path) -> None:
+    write_patches(path, len(layout), _generated(layout, seed), progress)
+
+
+def _generated(layout: Layout, seed: int) -> Iterator[Chunk]:
+    one_hot = np.eye(len(facts.classes()))
+    for start, sen1, sen2 in blocks(layout, seed=seed):
+        yield start, sen1, sen2, one_hot[layout.label[start : start + len(sen1)]]
+
+
+def write_patches(path: Path, num_rows: int, chunks: Iterable[Chunk], progress: Progress | None) -> None:
+    """Write sen1, sen2 and label: contiguous little-endian float64, channels last.
+
+    Args:
+        path: the file, under its temporary name.
+        num_rows: patches in the file.
+        chunks: all rows of the file.
+        progress: told after every chunk.
+    """
     size = PATCH_SIZE
     with h5py.File(path, "w", libver="earliest") as file:
-        rows = len(layout)
-        sen1 = file.create_dataset("sen1", (rows, size, size, len(facts.bands("sen1"))), "<f8")
-        sen2 = file.create_dataset("sen2", (rows, size, size, len(facts.bands("sen2"))), "<f8")
-        label = file.create_dataset("label", (rows, len(facts.classes())), "<f8")
-        for start, some_sen1, some_sen2 in blocks(layout, seed=seed):
-            stop = start + len(some_sen1)
+        sen1 = file.create_dataset("sen1", (num_rows, size, size, len(facts.bands("sen1"))), "<f8")
+        sen2 = file.create_dataset("sen2", (num_rows, size, size, len(facts.bands("sen2"))), "<f8")
+        label = file.create_dataset("label", (num_rows, len(facts.classes())), "<f8")
+        for start, some_sen1, some_sen2, some_label in chunks:
+            stop = start + len(some_label)
             sen1[start:stop] = some_sen1
             sen2[start:stop] = some_sen2
-            label[start:stop] = np.eye(len(facts.classes()))[layout.label[start:stop]]
+            label[start:stop] = some_label
             if progress is not None:
-                progress(path.name.removesuffix(PART), stop, rows)
+                progress(path.name.removesuffix(PART), stop, num_rows)
 
 
 def _write_geo(layout: Layout, generation: str, path: Path) -> None:

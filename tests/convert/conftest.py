@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from so2sat_hf.convert.build import BuildOptions, build
+from so2sat_hf.convert.build import build
+from so2sat_hf.convert.options import BuildOptions
 from so2sat_hf.convert.raw import RawSource
 
 

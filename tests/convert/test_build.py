@@ -14,9 +14,10 @@ from datasets import load_dataset
 from datasets.exceptions import NonMatchingSplitsSizesError
 from folders import published
 
-from so2sat_hf.convert.build import BuildOptions, build
+from so2sat_hf.convert.build import build
 from so2sat_hf.convert.built import open_built
 from so2sat_hf.convert.manifest import Manifest
+from so2sat_hf.convert.options import BuildOptions
 from so2sat_hf.convert.patches import COLUMNS
 from so2sat_hf.convert.raw import RawSource, open_raw
 from so2sat_hf.convert.workspace import WORK
@@ -169,7 +170,7 @@ def test_digital_numbers_are_half_the_size(source: RawSource, tmp_path: Path) ->
     build(source, tmp_path / "out", options, jobs=1)
 
     row = load_dataset(str(tmp_path / "out"), split="train").with_format("arrow")[0]
-    first = next(source.blocks("train", 0, 1, columns=("sen2",), size=1))
+    first = next(source.blocks("train", range(1), columns=("sen2",), size=1))
     numbers = np.array(row["sen2"].to_pylist())
     assert np.array_equal(numbers, np.rint(first.sen2.astype(float) * 10_000))
     with pytest.raises(So2SatError, match="uint16 with --format parquet"):
@@ -222,7 +223,7 @@ def test_rounding_stops_unless_allowed_and_is_on_record(write_h5: Write, tmp_pat
 def test_statistics_are_those_of_the_training_rows(out: Path, source: RawSource) -> None:
     """statistics.json equals numpy over train, band by band, in the model unit."""
     statistics = json.loads((out / "statistics.json").read_text())
-    (block,) = source.blocks("train", 0, 260, columns=("sen1", "sen2"), size=1000)
+    (block,) = source.blocks("train", range(260), columns=("sen1", "sen2"), size=1000)
 
     assert statistics["rows"] == 260
     assert statistics["bands"]["B08"]["mean"] == pytest.approx(block.sen2[:, 6].mean(dtype=float), rel=5e-6)

@@ -24,7 +24,7 @@ def sen1_of(value: float) -> np.ndarray:
 def store(column: str, raw: np.ndarray, *, allow_rounding: bool = False) -> tuple[np.ndarray, Decoder]:
     decoder = Decoder("training.h5", allow_rounding=allow_rounding)
     out = np.empty((len(raw), raw.shape[3], 32, 32), np.float32)
-    getattr(decoder, column)(raw, 100, out)
+    getattr(decoder, column)(raw, range(100, 100 + len(raw)), out)
     return out, decoder
 
 
@@ -89,12 +89,12 @@ def test_labels_that_are_not_one_hot_are_refused(row: np.ndarray) -> None:
     labels = np.stack([np.eye(17)[5], row])
 
     with pytest.raises(SourceError, match="label of row 101"):
-        Decoder("training.h5").label(labels, 100)
+        Decoder("training.h5").label(labels, range(100, 100 + len(labels)))
 
 
 def test_labels_become_indices() -> None:
     """Index i is LCZ i + 1."""
-    assert Decoder("training.h5").label(np.eye(17), 0).tolist() == list(range(17))
+    assert Decoder("training.h5").label(np.eye(17), range(17)).tolist() == list(range(17))
 
 
 @given(st.integers(-10, 70_000))

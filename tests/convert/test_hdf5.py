@@ -116,7 +116,7 @@ def test_blocks_are_what_h5py_reads(write_h5: Write, size: int, *, reuse: bool) 
         sen1, sen2, label = file["sen1"][:], file["sen2"][:], file["label"][:]
 
     row = 3
-    for block in split_of(path, 70).blocks(3, 69, columns=("sen1", "sen2"), size=size, reuse=reuse):
+    for block in split_of(path, 70).blocks(range(3, 69), columns=("sen1", "sen2"), size=size, reuse=reuse):
         rows = slice(row, row + len(block))
         assert np.array_equal(block.sen1, sen1[rows].transpose(0, 3, 1, 2))
         assert np.array_equal(block.sen2, sen2[rows].transpose(0, 3, 1, 2).astype(np.float32))
@@ -130,7 +130,7 @@ def test_columns_that_are_not_asked_for_are_not_read(write_h5: Write) -> None:
     """NaN in sen2 does not matter to somebody who wants sen1."""
     path = write_h5(sen2=np.full((6, 32, 32, 10), np.nan))
 
-    (block,) = split_of(path, 6).blocks(0, 6, columns=("sen1",), size=10)
+    (block,) = split_of(path, 6).blocks(range(6), columns=("sen1",), size=10)
 
     assert block.sen2 is None
     assert block.sen1 is not None

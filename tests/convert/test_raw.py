@@ -216,5 +216,6 @@ def test_damaged_metadata_is_one_clear_error(write_h5: Write) -> None:
 
         with contextlib.suppress(So2SatError):
             source = open_raw(path.parent, allow_rounding=True)
-            for _ in source.blocks("train", 0, source.num_rows["train"], columns=("sen1", "sen2"), size=64):
+            rows = range(source.num_rows["train"])
+            for _ in source.blocks("train", rows, columns=("sen1", "sen2"), size=64):
                 pass

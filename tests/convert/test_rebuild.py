@@ -13,11 +13,12 @@ from datasets import load_dataset
 from folders import published
 
 from so2sat_hf.convert import build as build_module
-from so2sat_hf.convert.build import BuildOptions, build
+from so2sat_hf.convert.build import build
 from so2sat_hf.convert.built import open_built
 from so2sat_hf.convert.manifest import Manifest
+from so2sat_hf.convert.options import BuildOptions
 from so2sat_hf.convert.raw import RawSource, open_raw
-from so2sat_hf.convert.shard import ShardTask
+from so2sat_hf.convert.shard import FileTask
 from so2sat_hf.convert.workspace import WORK, Workspace, locked
 from so2sat_hf.errors import FolderError, SourceError
 from so2sat_hf.synthetic import write_raw
@@ -51,7 +52,7 @@ def test_only_unfinished_shards_are_done_again(
 ) -> None:
     """After a failure in the middle, a rerun writes the rest and the result is the same."""
     options = BuildOptions(rows_per_shard=60)
-    real, calls = build_module.write_shard, []
+    real, calls = build_module.write_file, []
 
     def failing(task: object) -> object:
         calls.append(task)
@@ -59,7 +60,7 @@ def test_only_unfinished_shards_are_done_again(
             raise FolderError("out", found="No space left on device")
         return real(task)
 
-    monkeypatch.setattr(build_module, "write_shard", failing)
+    monkeypatch.setattr(build_module, "write_file", failing)
     with pytest.raises(FolderError, match="No space left on device"):
         build(source, tmp_path / "out", options, jobs=1)
     monkeypatch.undo()
@@ -200,13 +201,13 @@ def test_workers_that_see_another_folder_are_found_out(
     options = BuildOptions(file_format="arrow", rows_per_shard=60)  # files of equal rows have equal sizes
     build(open_raw(files), copy, options, jobs=1)
     (copy / "notes.part").write_text("not ours")
-    before, real = published(copy), build_module.write_shard
+    before, real = published(copy), build_module.write_file
     os.utime(files / "training.h5")  # another source, as far as sizes and times tell
 
-    def elsewhere(task: ShardTask) -> object:
+    def elsewhere(task: FileTask) -> object:
         return real(dataclasses.replace(task, stage=tmp_path / "elsewhere"))
 
-    monkeypatch.setattr(build_module, "write_shard", elsewhere)
+    monkeypatch.setattr(build_module, "write_file", elsewhere)
     with pytest.raises(FolderError, match="a worker wrote it"):
         build(open_raw(files), copy, options, jobs=1)
     assert published(copy) == before
@@ -241,14 +242,14 @@ def test_a_source_that_changes_during_the_build_is_noticed(
     write_h5: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rows of two files under one name are never published."""
-    path, real = write_h5(num_rows=6), build_module.write_shard
+    path, real = write_h5(num_rows=6), build_module.write_file
 
-    def replacing(task: ShardTask) -> object:
+    def replacing(task: FileTask) -> object:
         receipt = real(task)
         os.utime(path, ns=(1, 1))
         return receipt
 
-    monkeypatch.setattr(build_module, "write_shard", replacing)
+    monkeypatch.setattr(build_module, "write_file", replacing)
     with pytest.raises(SourceError, match="changed or replaced"):
         build(open_raw(path.parent), tmp_path / "out", jobs=1)
     assert published(tmp_path / "out") == {}

@@ -103,10 +103,10 @@ def test_no_piece_of_the_builder_meets_the_offset_limit(split: str, num_rows: in
     """For any number of rows the pieces tile the split and none holds over 4,096 rows."""
     parts = pieces(split, num_rows)
 
-    assert parts[0][0] == 0
-    assert parts[-1][1] == num_rows
-    assert all(a[1] == b[0] for a, b in itertools.pairwise(parts))
-    assert all(0 < stop - start <= MAX_ROWS_IN_MEMORY for start, stop in parts)
+    assert parts[0][:2] == (split, 0)
+    assert parts[-1][2] == num_rows
+    assert all(a[2] == b[1] for a, b in itertools.pairwise(parts))
+    assert all(0 < stop - start <= MAX_ROWS_IN_MEMORY for _, start, stop in parts)
     assert MAX_ROWS_IN_MEMORY * 10 * 32 * 32 < 2**31
 
 
@@ -120,7 +120,7 @@ CHILD = """
 import sys
 import numpy as np, pyarrow as pa, pyarrow.parquet as pq
 from so2sat_hf.convert.patches import PatchBlock
-from so2sat_hf.convert.shard import parquet_writer
+from so2sat_hf.convert.encode import parquet_writer
 from so2sat_hf.convert.table import to_table
 if sys.argv[1] == "with":
     import datasets

@@ -11,10 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from so2sat_hf.convert.build import BuildOptions, build
+from so2sat_hf.convert.build import build
+from so2sat_hf.convert.encode import parquet_writer
 from so2sat_hf.convert.manifest import Manifest
+from so2sat_hf.convert.options import BuildOptions
 from so2sat_hf.convert.raw import RawSource, open_raw
-from so2sat_hf.convert.shard import parquet_writer
 from so2sat_hf.convert.unpack import sha256_of
 from so2sat_hf.convert.verify import verify
 from so2sat_hf.errors import FolderError
@@ -108,7 +109,11 @@ def changed(name: str, row: int, value: object) -> Callable[[pa.Table], pa.Table
         ("sen2", None, r"training/000007, B05, pixel \(4, 5\): .* 1 values differ"),
         ("label", 99, r"training/000007: label 99, expected \d+"),
         ("label", "other", r"training/000007: label \d+, expected"),
-        ("id", "training/000008", "row 7: id training/000008, expected training/000007"),
+        (
+            "id",
+            "training/000008",
+            "id training/000008 after training/000008, expected rows in incr",
+        ),
         ("x_ul", 500_000.0, "training/000007: x_ul 500000.0, expected"),
         ("latitude", 12.0, "training/000007: latitude 12.0, expected"),
         ("city", "munich", "training/000007: city 'munich', expected"),
@@ -119,7 +124,7 @@ def test_one_changed_value_is_found_even_with_a_matching_hash(
 ) -> None:
     """The smallest change of a single value is told with patch, band and pixel."""
     if value == "other":
-        value = (int(next(source.blocks("train", 7, 8, columns=(), size=1)).label[0]) + 1) % 17
+        value = (int(next(source.blocks("train", range(7, 8), columns=(), size=1)).label[0]) + 1) % 17
     rewrite(copy, changed(name, 7, value))
 
     problems = "\n".join(verify(copy, source, jobs=1).problems)

@@ -9,7 +9,8 @@ from made_patches import Listed, patches, write_geo, write_h5
 from PIL import Image, ImageColor
 
 from so2sat_hf import facts
-from so2sat_hf.convert.build import BuildOptions, build
+from so2sat_hf.convert.build import build
+from so2sat_hf.convert.options import BuildOptions
 from so2sat_hf.convert.source import open_source
 from so2sat_hf.errors import FolderError, So2SatError, SourceError
 from so2sat_hf.pages import choice, contact_sheet
@@ -281,7 +282,7 @@ def test_real_water_is_dark_and_smooth_and_real_cities_are_not(tmp_path):
     if not REAL.exists():
         pytest.skip(f"needs the real file {REAL}, which is absent")
     source = single_file(REAL)
-    block = next(source.blocks("train", 0, 5, columns=("sen1", "sen2"), size=5))
+    block = next(source.blocks("train", range(5), columns=("sen1", "sen2"), size=5))
 
     ids = show(source, tmp_path / "sheet.png", Wish(count=5), name=REAL.name)
 

@@ -1,0 +1,1 @@
+"""Small configs beside the data, made of the same patches: pictures, index, statistics."""
