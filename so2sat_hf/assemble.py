@@ -12,6 +12,9 @@ from so2sat_hf.convert.membership import Membership, read_membership
 from so2sat_hf.convert.patches import FILE_OF_SPLIT, Source
 from so2sat_hf.convert.raw import RawSource, open_raw
 from so2sat_hf.errors import SourceError
+from so2sat_hf.hub import card
+from so2sat_hf.hub.contents import PICTURE
+from so2sat_hf.pages.classes import class_picture
 
 Progress = Callable[[int], None] | None
 
@@ -118,4 +121,5 @@ def extras(
     scale = None
     if stretch == "percentile" and "rgb" in companions and "sen2" in source.columns:
         scale = Scale(stretch, percentiles(source, progress=progress))
-    return Extras(membership, planners(companions, scale=scale))
+    pictures = {PICTURE: lambda blueprint: class_picture(blueprint.source, columns=blueprint.columns)}
+    return Extras(membership, planners(companions, scale=scale), pictures, card.page)

@@ -4,8 +4,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from so2sat_hf.assemble import extras
 from so2sat_hf.convert.build import build
 from so2sat_hf.convert.raw import is_raw_folder, open_raw
+from so2sat_hf.convert.readme import configs
 from so2sat_hf.convert.source import open_source
 from so2sat_hf.convert.verify import verify
 from so2sat_hf.errors import So2SatError
@@ -38,10 +40,10 @@ def run(folder: Path, say: Callable[[str], None] = print) -> None:
         f"generated {sum(NUM_ROWS.values()):,} patches in the published layout: {raw}, {size / 1e6:,.0f} MB"
     )
     source = open_raw(raw)
-    report = build(source, out)
-    clock.step(
-        f"built {len(report.manifest.shards)} Parquet files: {out}, {report.manifest.num_bytes / 1e6:,.0f} MB"
-    )
+    report = build(source, out, extras=extras(source))
+    sizes = report.manifest.tables.values()
+    names = ", ".join(config.name for config in configs(report.manifest))
+    clock.step(f"built {len(sizes)} Parquet files: {out}, {sum(sizes) / 1e6:,.0f} MB; configs {names}")
     result = verify(out, source)
     if result.problems:
         raise So2SatError(out, found=result.problems[0], expected="what the HDF5 holds")
@@ -56,7 +58,7 @@ Next, with your own data:
   so2sat build RAW OUT              RAW is the folder with training.h5, validation.h5, testing.h5
   so2sat verify OUT --against RAW
   load_dataset("OUT")               in Python, after `from datasets import load_dataset`
-Look at {sheet}, or delete {folder}: nothing else was written but the
+Look at {sheet} and {out}/README.md, or delete {folder}: nothing else was written but the
 cache of datasets (HF_HOME)."""
     )
 

@@ -62,6 +62,8 @@ PURE = {
     "errors",
     "facts/nouns",
     "hub/answer",
+    "hub/contents",
+    "hub/tables",
     *(
         f"convert/{name}"
         for name in ("blueprint", "cells", "decode", "moments", "options", "patches", "plan")

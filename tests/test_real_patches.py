@@ -31,7 +31,7 @@ def test_they_verify_bit_for_bit(folders: tuple[Path, Path]) -> None:
     result = CliRunner().invoke(cli, ["verify", str(out), "--against", str(raw)])
 
     assert result.exit_code == 0, result.output
-    assert "5 patches in 1 files, 92,165 values equal the HDF5" in result.output
+    assert "5 patches in 4 files, 92,165 values equal the HDF5" in result.output
 
 
 @pytest.mark.parametrize("streaming", [False, True])

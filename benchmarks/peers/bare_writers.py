@@ -9,6 +9,7 @@ without fsync. Files go to processes longest first, to whichever has the least, 
 
 import argparse
 import multiprocessing
+import multiprocessing.connection
 import os
 import time
 from pathlib import Path
@@ -72,8 +73,8 @@ def main():
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--rows-per-shard", type=int)
     arguments = parser.parse_args()
-    num_rows = open_source(arguments.raw).num_rows
-    shards = plan_shards(num_rows, rows_per_shard=arguments.rows_per_shard)
+    source = open_source(arguments.raw)
+    shards = plan_shards(source.cells, rows_per_shard=arguments.rows_per_shard)
 
     def job():
         context = multiprocessing.get_context("spawn")
@@ -84,6 +85,11 @@ def main():
         ]
         for worker in workers:
             worker.start()
+        multiprocessing.connection.wait([worker.sentinel for worker in workers])  # the first that ends
+        if any(worker.exitcode for worker in workers):
+            for worker in workers:
+                worker.terminate()  # it would wait for the others for ever
+            raise SystemExit("a writer failed")
         seconds, unsynced = zip(*(results.get() for _ in workers), strict=True)
         for worker in workers:
             worker.join()

@@ -9,6 +9,7 @@ import click
 
 from so2sat_hf import __version__
 from so2sat_hf.cli.build import build, match
+from so2sat_hf.cli.card import card
 from so2sat_hf.cli.convert import info, synth, verify
 from so2sat_hf.cli.hub import download
 from so2sat_hf.cli.look import demo, show
@@ -40,5 +41,5 @@ def cli() -> None:
     """So2Sat LCZ42 as a Hugging Face dataset."""
 
 
-for command in (download, info, build, match, verify, show, stats, synth, demo):
+for command in (download, info, build, match, verify, show, stats, card, synth, demo):
     cli.add_command(command)

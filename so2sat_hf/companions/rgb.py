@@ -138,7 +138,8 @@ def plan_rgb(blueprint: Blueprint, *, scale: Scale | None = None) -> CompanionPl
         for index in range(count):
             rows = cut(parts, index * total // count, (index + 1) * total // count)
             name = f"{index:05d}-of-{count:05d}{SUFFIX[blueprint.file_format]}"
-            files.append(PlannedFile(f"{NAME}/{split}/{name}", split, rows, made))
+            path = f"{NAME}/{split}-{name}"  # no folder of that name: readers would take it for data
+            files.append(PlannedFile(path, split, rows, made))
     arguments = {"scale": asdict(made.scale), "png": PNG, "pillow": PIL.__version__}
     return CompanionPlan(NAME, features(with_city=with_city).to_dict(), tuple(files), arguments)
 

@@ -35,13 +35,13 @@ class Verification:
     """What a verification found."""
 
     num_files: int
-    """Data files checked."""
+    """Files checked, those of companions among them."""
 
     num_rows: int
     """Patches checked."""
 
     num_values: int
-    """Values compared with the HDF5; 0 without it."""
+    """Values of the data files compared with the HDF5; 0 without it."""
 
     problems: tuple[str, ...]
     """One sentence each; empty if all is well."""
@@ -105,7 +105,7 @@ def verify(
     problems += [sentence for path in tasks for sentence in found[path].problems]
     if against is not None and not problems:
         problems += _check_complete(manifest, against, {path: found[path].hdf5_rows for path in data})
-    num_values = sum(finding.num_values for finding in found.values())
+    num_values = sum(found[path].num_values for path in data)
     return Verification(len(tasks), manifest.num_rows, num_values, tuple(problems))
 
 

@@ -36,7 +36,7 @@ configs:
 SPLIT = "(train|validation|test)"
 SUFFIX = "(parquet|arrow)"
 OUR_FILE = re.compile(
-    rf"(data|rgb)/{SPLIT}/([a-z0-9]+-)?[0-9]{{5}}-of-[0-9]{{5}}\.{SUFFIX}|(index|mini)/{SPLIT}\.{SUFFIX}|pictures/classes\.png"
+    rf"(data/{SPLIT}/([a-z0-9]+-)?|rgb/{SPLIT}-)[0-9]{{5}}-of-[0-9]{{5}}\.{SUFFIX}|(index|mini)/{SPLIT}\.{SUFFIX}|pictures/classes\.png"
 )
 """Names that only a build gives; whatever else lies in an output folder is not ours to remove."""
 

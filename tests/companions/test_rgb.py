@@ -178,11 +178,11 @@ def test_a_build_has_the_pictures_as_a_config(source, tmp_path, monkeypatch, fil
     build(source, out, options, extras=Extras(companions=(rgb.plan_rgb,)), jobs=1)
 
     suffix = plan.SUFFIX[file_format]
-    paths = sorted(path.relative_to(out).as_posix() for path in out.glob("rgb/*/*"))
+    paths = sorted(path.relative_to(out).as_posix() for path in out.glob("rgb/*"))
     assert paths == [
-        f"rgb/test/00000-of-00001{suffix}",
-        *(f"rgb/train/{index:05d}-of-00007{suffix}" for index in range(7)),
-        f"rgb/validation/00000-of-00001{suffix}",
+        f"rgb/test-00000-of-00001{suffix}",
+        *(f"rgb/train-{index:05d}-of-00007{suffix}" for index in range(7)),
+        f"rgb/validation-00000-of-00001{suffix}",
     ]
     data, pictures = load_dataset(str(out)), load_dataset(str(out), "rgb")
     assert list(pictures) == ["train", "validation", "test"]
