@@ -158,7 +158,9 @@ def _published_configs(cells: list[Cell], counts: Mapping[str, tuple[int, ...]])
                 name=name,
                 what=WHAT[name],
                 files={split: patterns(group, keys, SUFFIX["parquet"]) for split, group in groups.items()},
-                rows={split: sum(map(rows.__getitem__, wholes[split])) for split in splits if is_culture},
+                rows={split: sum(map(rows.__getitem__, wholes[split])) for split in splits}
+                if is_culture
+                else _rows_of_version_3(name),
                 bytes={},
                 memory={},
                 features=features(COLUMNS),
@@ -171,6 +173,12 @@ def _published_configs(cells: list[Cell], counts: Mapping[str, tuple[int, ...]])
     yield _beside("index", "index/{}.parquet", rows, index.features(COLUMNS))
     yield _beside("rgb", "rgb/{}-*.parquet", rows, rgb.features(with_city=True))
     yield _beside("mini", "mini/{}.parquet", few, features(COLUMNS))
+
+
+def _rows_of_version_3(name: str) -> dict[str, int]:
+    """Split -> rows of ``random`` or ``block``, as far as they are known."""
+    files = [file for file in facts.version("3").files if file.path.startswith(f"{name}/")]
+    return {file.split: file.rows for file in files if file.split and file.rows}
 
 
 def _beside(name: str, path: str, rows: Mapping[str, int], kinds: Any) -> Config:  # noqa: ANN401

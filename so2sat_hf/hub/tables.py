@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from so2sat_hf import facts
+from so2sat_hf.convert.cells import VERSION_3_SPLITS
 from so2sat_hf.convert.plan import SUFFIX
 from so2sat_hf.convert.readme import Config
 from so2sat_hf.convert.wording import column_meanings
@@ -75,8 +76,8 @@ def uncounted(contents: Contents) -> str:
     """Return what is known of files whose rows nobody has stated, as a list; empty for a build."""
     if contents.num_bytes is not None:
         return ""
-    files = (file for version in facts.versions() for file in version.files if file.rows is None)
-    return "\n".join(f"* `{file.path}`: {file.note}" for file in files)
+    own = [file for file in facts.version("3").files if file.path.startswith(VERSION_3_SPLITS)]
+    return "\n".join(f"* `{file.path}`: {file.note}" for file in own)
 
 
 def columns(contents: Contents) -> str:

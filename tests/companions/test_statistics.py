@@ -368,7 +368,7 @@ def test_digits_that_were_not_published_do_not_count(band: str, numbers: dict[st
 
 def test_other_patches_are_not_compared() -> None:
     """Neither where the rows are published, nor where only those of all versions together are."""
-    names = {key: published.PUBLISHED[key][0] for key in ("2/validation", "3/random/testing")}
+    names = {key: published.PUBLISHED[key][0] for key in ("2/validation", "3/block/training")}
     found = as_published(*names)
     split = found.splits["culture_10", "validation"]
     fewer = replace(
@@ -377,12 +377,12 @@ def test_other_patches_are_not_compared() -> None:
         splits={**found.splits, ("culture_10", "validation"): replace(split, class_rows=(400,) * 17)},
     )
 
-    validation, random = published.compare(fewer)
+    validation, block = published.compare(fewer)
 
     assert validation.obstacle == "6,800 patches, published are 24,119"
-    assert random.obstacle == "4,000 patches in all versions, published are 400,673"
-    assert not validation.differences + random.differences
-    assert not any(comparison.is_right for comparison in (validation, random))
+    assert block.obstacle == "4,000 patches in all versions, published are 400,673"
+    assert not validation.differences + block.differences
+    assert not any(comparison.is_right for comparison in (validation, block))
 
 
 def test_nothing_published_is_said() -> None:

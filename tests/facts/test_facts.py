@@ -111,6 +111,18 @@ def test_statistics_cover_every_band(key):
     assert numbers.key == key
 
 
+def test_rows_of_random_join_its_means_to_those_of_version_2():
+    """At these counts, and at no other, all 8 Sentinel-1 means of version 3 and version 2 are one."""
+    parts = [facts.statistics(key) for key in ("2/training", "2/validation", "2/testing")]
+    train, test = facts.statistics("3/random/training"), facts.statistics("3/random/testing")
+    total = sum(part.rows for part in parts)
+    assert train.rows + test.rows == total
+    for band in facts.bands("sen1"):
+        mean = sum(part.rows * part.mean[band.name] for part in parts) / total
+        rows = total * (mean - test.mean[band.name]) / (train.mean[band.name] - test.mean[band.name])
+        assert abs(rows - train.rows) < 0.01
+
+
 def test_training_extremes_enclose_the_mean():
     """Where extremes are published, they enclose the mean, and counts fit into the 360,822,784 pixels."""
     numbers = facts.statistics("2/training")

@@ -382,7 +382,7 @@ def test_the_published_card_states_nothing_that_only_a_build_can_measure():
 
     assert not re.search(r"num_bytes|download_size|dataset_size|data [0-9a-f]{16}", card.published())
     assert columns == ["config", "train", "validation", "test", "what it is"]
-    assert unknown == {"`random`", "`block`"}
+    assert unknown == {"`block`"}
     assert [row[0].split("`")[1] for row in rows] == [config["config_name"] for config in head["configs"]]
     assert [info["config_name"] for info in head["dataset_info"]]
     assert all(info["features"] for info in head["dataset_info"])

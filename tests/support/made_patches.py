@@ -35,11 +35,12 @@ class Listed:
         self.columns = ("id", "sen1", "sen2", "label") + (("city",) if cities else ())
         self.rows_with_pixels = 0
 
-    def blocks(self, split, start, stop, *, columns, size):
-        for first in range(start, stop, size):
-            rows = slice(first, min(first + size, stop))
+    def blocks(self, split, wanted, *, columns, size):
+        for first in range(0, len(wanted), size):
+            chunk = wanted[first : first + size]
+            rows = slice(chunk[0], chunk[-1] + 1)
             pixels = "sen2" in columns
-            self.rows_with_pixels += (rows.stop - first) * pixels
+            self.rows_with_pixels += len(chunk) * pixels
             geo = self.block.geo
             yield PatchBlock(
                 ids=self.block.ids[rows],
