@@ -9,6 +9,7 @@ import importlib.metadata
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from so2sat_hf.convert import moments, readme
 from so2sat_hf.convert.blueprint import Blueprint, CompanionPlan, Planner
 from so2sat_hf.convert.built import BuiltSource
 from so2sat_hf.convert.encode import DataEncoder
-from so2sat_hf.convert.executor import run
+from so2sat_hf.convert.executor import Crew, num_cores, run, started
 from so2sat_hf.convert.manifest import FORMAT_VERSION, MANIFEST, README, STATISTICS, Manifest
 from so2sat_hf.convert.membership import Membership, cells_of
 from so2sat_hf.convert.options import BuildOptions
@@ -104,19 +105,20 @@ def build(
             )
         source.check_hashes()
     blueprint = draw(source, options, extras.membership)
-    beside = [drawn for planner in extras.companions if (drawn := planner(blueprint))]
     plan = _plan(blueprint, options)
     workspace = Workspace(out, plan)
-    tasks = _tasks(blueprint, beside, workspace.stage)
     with locked(out):
         workspace.prepare()
-        done = {key: receipt for key, task in tasks.items() if (receipt := workspace.receipt(task.path, key))}
-        reused = len(done)
-        missing = {key: task for key, task in tasks.items() if key not in done}
-        _report(progress, tasks, done)
-        for key, receipt in run(write_file, missing, jobs=jobs, executor=executor):
-            done[key] = receipt
+        with _crew(blueprint, workspace, jobs, executor) as crew:
+            beside = [drawn for planner in extras.companions if (drawn := planner(blueprint))]
+            tasks = _tasks(blueprint, beside, workspace.stage)
+            done = workspace.receipts({key: task.path for key, task in tasks.items()})
+            reused = len(done)
+            missing = {key: task for key, task in tasks.items() if key not in done}
             _report(progress, tasks, done)
+            for key, receipt in run(write_file, missing, jobs=jobs, executor=executor, crew=crew):
+                done[key] = receipt
+                _report(progress, tasks, done)
         _check_unchanged(source, plan)
         receipts = [done[key] for key in tasks]
         small = {path: data for path, draw in extras.pictures.items() if (data := draw(blueprint))}
@@ -149,6 +151,16 @@ def draw(source: Source, options: BuildOptions, membership: Membership | None = 
             rows_per_shard=options.rows_per_shard,
         ),
     )
+
+
+def _crew(
+    blueprint: Blueprint, workspace: Workspace, jobs: int | None, executor: Executor | None
+) -> AbstractContextManager[Crew | None]:
+    """Start processes of our own, if there is work for them: they get ready while this one imports datasets."""
+    paths = {shard.path: shard.path for shard in blueprint.shards}
+    num_missing = len(paths) - len(workspace.receipts(paths))
+    jobs = min(jobs or num_cores(), num_missing)
+    return started(jobs, write_file.__module__) if executor is None and jobs > 1 else nullcontext()
 
 
 def _report(

@@ -1,5 +1,6 @@
 """Run independent tasks in this process, in processes of our own, or on any borrowed executor."""
 
+import importlib
 import multiprocessing
 import os
 import signal
@@ -9,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, as_completed
 from concurrent.futures import wait as wait_for_futures
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from multiprocessing.connection import wait
 from typing import Generic, TypeVar
 
@@ -30,6 +33,7 @@ def run(
     *,
     jobs: int | None = None,
     executor: Executor | None = None,
+    crew: "Crew | None" = None,
 ) -> Iterator[tuple[Key, Result]]:
     """Run a function on every task and yield each result as it comes.
 
@@ -40,6 +44,7 @@ def run(
         tasks: key -> argument; picklable.
         jobs: processes at work, this one among them; default: one per core.
         executor: used instead of processes of our own, and left running.
+        crew: processes of our own that were :func:`started` before.
 
     Raises:
         So2SatError: a worker process was killed from outside.
@@ -50,11 +55,11 @@ def run(
             yield key, function(task)
         return
     try:
-        if executor is None:
-            with _pool(jobs - 1) as pool:
-                yield from _Crew(function, tasks, pool, jobs - 1).results()
-        else:
+        if executor is not None:
             yield from _submit_all(function, tasks, executor)
+        else:
+            with started(jobs) if crew is None else nullcontext(crew) as ready:
+                yield from _Shift(function, tasks, ready).results()
     except BrokenProcessPool as error:
         raise So2SatError(
             "worker",
@@ -76,7 +81,35 @@ def _submit_all(
             future.cancel()
 
 
-class _Crew(Generic[Key, Task, Result]):
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """Processes that wait for tasks."""
+
+    pool: Executor
+    """Takes their tasks."""
+
+    size: int
+    """How many they are, this process not among them."""
+
+
+@contextmanager
+def started(jobs: int | None, module: str | None = None) -> Iterator[Crew]:
+    """Start the processes of a crew, which costs less while this process has something else to do.
+
+    Args:
+        jobs: processes at work, this one among them; default: one per core.
+        module: what they will need: they import it right away.
+    """
+    size = (jobs or num_cores()) - 1
+    context = multiprocessing.get_context("spawn")  # fresh: no inherited threads or locks
+    with ProcessPoolExecutor(max(1, size), mp_context=context, initializer=_follow_parent) as pool:
+        if module is not None:
+            for _ in range(size):
+                pool.submit(_import, module)
+        yield Crew(pool, size)
+
+
+class _Shift(Generic[Key, Task, Result]):
     """This process and the workers of a pool take tasks from one queue, each when it is free.
 
     A pool that is given every task at once keeps some back for each worker, and this process would wait for
@@ -88,15 +121,14 @@ class _Crew(Generic[Key, Task, Result]):
         self,
         function: Callable[[Task], Result],
         tasks: Mapping[Key, Task],
-        pool: Executor,
-        num_workers: int,
+        crew: Crew,
     ) -> None:
         self._function = function
         self._queue = deque(tasks.items())
-        self._pool = pool
+        self._pool = crew.pool
         self._running: dict[Future[Result], Key] = {}
         self._lock = threading.Lock()
-        for _ in range(num_workers):
+        for _ in range(crew.size):
             self._send()
 
     def _send(self, done: "Future[Result] | None" = None) -> None:
@@ -140,10 +172,8 @@ class _Crew(Generic[Key, Task, Result]):
             yield key, future.result()
 
 
-def _pool(jobs: int) -> ProcessPoolExecutor:
-    """Processes that start fresh (no inherited threads or locks) and end when this one does."""
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(jobs, mp_context=context, initializer=_follow_parent)
+def _import(module: str) -> None:
+    importlib.import_module(module)
 
 
 def _follow_parent() -> None:

@@ -137,7 +137,8 @@ class HashingFile:
 def write_file(task: FileTask) -> Receipt:
     """Write one file into the stage, and its receipt beside it.
 
-    The file gets its final name only when it is complete and on disk.
+    The file gets its final name only when it is complete and on disk. The receipt may be lost in a power
+    failure: then the file is written again.
 
     Raises:
         SourceError: a value that must not be there.
@@ -153,7 +154,7 @@ def write_file(task: FileTask) -> Receipt:
                 writer.write_table(table)
                 tally.add(block, table)
         receipt = tally.receipt(sink)
-    write_text(receipt_path(task.stage, task.key), receipt.to_json())
+    write_text(receipt_path(task.stage, task.key), receipt.to_json(), durable=False)
     return receipt
 
 
@@ -212,8 +213,12 @@ def receipt_path(stage: Path, key: str) -> Path:
 
 
 @contextmanager
-def writing(target: Path) -> Iterator[HashingFile]:
+def writing(target: Path, *, durable: bool = True) -> Iterator[HashingFile]:
     """Open a temporary file beside the target; rename it when the body succeeds, remove it otherwise.
+
+    Args:
+        target: the file.
+        durable: whether it has to outlive a power failure.
 
     Raises:
         FolderError: the operating system refuses (permission, disk full, read-only).
@@ -225,9 +230,11 @@ def writing(target: Path) -> Iterator[HashingFile]:
             with part.open("wb") as stream:
                 yield HashingFile(stream)
                 stream.flush()
-                os.fsync(stream.fileno())
+                if durable:
+                    os.fsync(stream.fileno())
             part.replace(target)
-            sync_folder(target.parent)
+            if durable:
+                sync_folder(target.parent)
         finally:
             part.unlink(missing_ok=True)
     except OSError as error:
@@ -239,14 +246,14 @@ def writing(target: Path) -> Iterator[HashingFile]:
         ) from error
 
 
-def write_text(target: Path, text: str) -> None:
-    """Write a small file all at once, or not at all."""
-    write_bytes(target, text.encode())
+def write_text(target: Path, text: str, *, durable: bool = True) -> None:
+    """Write a small file all at once, or not at all; see :func:`writing`."""
+    write_bytes(target, text.encode(), durable=durable)
 
 
-def write_bytes(target: Path, data: bytes) -> None:
-    """Write a small file all at once, or not at all."""
-    with writing(target) as sink:
+def write_bytes(target: Path, data: bytes, *, durable: bool = True) -> None:
+    """Write a small file all at once, or not at all; see :func:`writing`."""
+    with writing(target, durable=durable) as sink:
         sink.write(data)
 
 

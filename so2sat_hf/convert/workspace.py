@@ -65,13 +65,16 @@ class Workspace:
                 part.unlink(missing_ok=True)
         write_text(self.stage / PLAN, self._plan_text)
 
-    def receipt(self, path: str, key: str) -> Receipt | None:
-        """Return the receipt of a file that is finished and still there, else None.
+    def receipts(self, paths: Mapping[str, str]) -> dict[str, Receipt]:
+        """Return the receipts of those files that are finished and still there.
 
         Args:
-            path: where the file lies in the dataset repository.
-            key: name of its receipt.
+            paths: key of the receipt -> where the file lies in the dataset repository.
         """
+        found = {key: self._receipt(path, key) for key, path in paths.items()}
+        return {key: receipt for key, receipt in found.items() if receipt is not None}
+
+    def _receipt(self, path: str, key: str) -> Receipt | None:
         try:
             receipt = Receipt.from_json(receipt_path(self.stage, key).read_text())
         except (OSError, ValueError, TypeError, KeyError):
