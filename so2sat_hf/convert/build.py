@@ -156,7 +156,7 @@ def draw(source: Source, options: BuildOptions, membership: Membership | None = 
 def _crew(
     blueprint: Blueprint, workspace: Workspace, jobs: int | None, executor: Executor | None
 ) -> AbstractContextManager[Crew | None]:
-    """Start processes of our own, if there is work for them: they get ready while this one imports datasets."""
+    """Start processes of our own, if there is work: they get ready while this one imports datasets."""
     paths = {shard.path: shard.path for shard in blueprint.shards}
     num_missing = len(paths) - len(workspace.receipts(paths))
     jobs = min(jobs or num_cores(), num_missing)
