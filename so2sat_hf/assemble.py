@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from so2sat_hf.companions.brightness import Scale, percentiles
-from so2sat_hf.companions.match import hash_patches, match, merged
+from so2sat_hf.companions.match import check_pair, hash_patches, match, merged, without_members
 from so2sat_hf.companions.planners import NAMES, planners
 from so2sat_hf.convert.build import Extras
 from so2sat_hf.convert.cells import CULTURE_10, VERSION_3_SPLITS
@@ -25,7 +25,7 @@ def version_3_beside(source: Source) -> list[Path]:
         return []
     if set(source.num_rows) != set(FILE_OF_SPLIT):
         return []
-    folder = source.files[0].path.parent
+    folder = source.folder
     return [folder / name for name in VERSION_3_SPLITS if (folder / name).is_dir()]
 
 
@@ -51,6 +51,11 @@ def match_versions(
     Raises:
         SourceError: a row without partner, a row in train and test at once, or another folder than these.
     """
+    version_3 = list(version_3)
+    for split in version_3:  # before any pixel is read
+        check_pair(split, base)
+    if known is not None:
+        merged(known, without_members(base))
     keys = hash_patches(base, jobs=jobs, progress=progress)
     for split in version_3:
         known = merged(known, match(split, base, keys, jobs=jobs, progress=progress))
@@ -81,10 +86,22 @@ def membership_of(
     table: Path | None = None,
     *,
     complete: bool = False,
+    work: Path | None = None,
+    unpacking: Callable[[str, int, int], None] | None = None,
     jobs: int | None = None,
     progress: Progress = None,
 ) -> Membership | None:
-    """Return what is known of version 3: from a table, else from the folders beside the source, else None."""
+    """Return what is known of version 3: from a table, else from the folders beside the source, else None.
+
+    Args:
+        source: version 2 or 4.
+        table: what ``so2sat match`` wrote.
+        complete: refuse a split that leaves patches out.
+        work: where archives are unpacked; default: beside them.
+        unpacking: called with (file name, bytes done, bytes in all) meanwhile.
+        jobs: processes at work, this one among them; default: one per core.
+        progress: called with the rows hashed.
+    """
     if table is not None:
         membership = read_membership(table)
         if complete:
@@ -94,7 +111,10 @@ def membership_of(
     if not folders:
         return None
     allow_rounding = bool(getattr(source, "allow_rounding", False))
-    version_3 = [open_raw(folder, drop_geo=True, allow_rounding=allow_rounding) for folder in folders]
+    version_3 = [
+        open_raw(folder, work=work, drop_geo=True, allow_rounding=allow_rounding, progress=unpacking)
+        for folder in folders
+    ]
     return match_versions(version_3, source, complete=complete, jobs=jobs, progress=progress)
 
 

@@ -66,7 +66,7 @@ PURE = {
     "hub/tables",
     *(
         f"convert/{name}"
-        for name in ("blueprint", "cells", "decode", "moments", "options", "patches", "plan")
+        for name in ("blueprint", "cells", "check", "decode", "moments", "options", "patches", "plan")
     ),
     *(f"convert/{name}" for name in ("records", "encode")),
     *(f"companions/{name}" for name in ("brightness", "footprint", "index", "match", "mini", "planners")),

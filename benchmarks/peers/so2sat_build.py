@@ -1,4 +1,4 @@
-"""Our build: ``so2sat_build.py RAW OUT --format parquet|arrow --jobs N [--verify]``.
+"""Our build: ``so2sat_build.py RAW OUT --format parquet|arrow --jobs N [--companions] [--verify]``.
 
 Timed: opening the raw folder (with its check of every position), starting the workers, reading, the proof
 that every value is stored exactly, statistics, encoding, hashing, fsync, README and manifest. Not timed:
@@ -15,6 +15,7 @@ def main():
     import datasets  # noqa: F401 (which build imports on demand: not timed, as for the peers)
     from report import report
 
+    from so2sat_hf.assemble import extras
     from so2sat_hf.convert.build import build
     from so2sat_hf.convert.options import BuildOptions
     from so2sat_hf.convert.source import open_source
@@ -27,12 +28,15 @@ def main():
     parser.add_argument("--format", default="parquet", choices=("parquet", "arrow"))
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--rows-per-shard", type=int)
+    parser.add_argument("--companions", action="store_true", help="index, rgb, mini and card as well")
     parser.add_argument("--verify", action="store_true", help="do not build: compare OUT with RAW")
     arguments = parser.parse_args()
 
     def run_build():
         options = BuildOptions(file_format=arguments.format, rows_per_shard=arguments.rows_per_shard)
-        manifest = build(open_source(arguments.raw), arguments.out, options, jobs=arguments.jobs).manifest
+        source = open_source(arguments.raw)
+        more = extras(source) if arguments.companions else None
+        manifest = build(source, arguments.out, options, extras=more, jobs=arguments.jobs).manifest
         return {
             "rows": manifest.num_rows,
             "bytes": manifest.num_bytes,

@@ -52,6 +52,7 @@ JOBS = click.option(
 @click.option(
     "--membership", type=PATH, help="Table that `so2sat match` wrote: random and block of version 3."
 )
+@click.option("--no-match", is_flag=True, help="Leave folders random and block beside the files alone.")
 @click.option(
     "--complete", is_flag=True, help="Refuse a split of version 3 that leaves out patches of version 2."
 )
@@ -88,6 +89,7 @@ def build(
     drop_geo: bool,
     allow_rounding: bool,
     membership: Path | None,
+    no_match: bool,
     complete: bool,
     companions: str,
     stretch: str,
@@ -113,6 +115,8 @@ def build(
     from so2sat_hf.convert.source import open_source
     from so2sat_hf.convert.workspace import changes
 
+    if no_match and membership:
+        raise So2SatError("--no-match", found="together with --membership", expected="one of them")
     options = BuildOptions(file_format, _names(columns), sen2_dtype, rows_per_shard)
     with unpacking() as unpack_progress:
         opened = open_source(
@@ -124,7 +128,9 @@ def build(
         _refuse_raw_options(
             strict=strict, checksum=checksum, allow_rounding=allow_rounding, drop_geo=drop_geo
         )
-    known = _membership(opened, membership, complete=complete, jobs=jobs)
+    known = None
+    if not no_match:
+        known = _membership(opened, membership, complete=complete, jobs=jobs, work=work)
     with bar(sum(opened.num_rows.values()), "patches", "measure") as advance:
         more = extras(opened, known, companions=_names(companions), stretch=stretch, progress=advance)
     if change := changes(out, [shard.path for shard in draw(opened, options, known).shards]):
@@ -155,18 +161,31 @@ def _checked(source: "RawSource", *, strict: bool, checksum: bool) -> "RawSource
 
 
 def _membership(
-    source: "Source", table: Path | None, *, complete: bool, jobs: int | None
+    source: "Source", table: Path | None, *, complete: bool, jobs: int | None, work: Path | None
 ) -> "Membership | None":
     """Read the membership, or match the folders of version 3 that lie beside the source."""
     from so2sat_hf.assemble import membership_of, version_3_beside
 
-    folders = [] if table else version_3_beside(source)
+    beside = version_3_beside(source)
+    folders = [] if table else beside
     if folders:
         note(f"Matching version 3 {' and '.join(folder.name for folder in folders)} with version 2.")
-    with bar(sum(source.num_rows.values()) * (1 + len(folders)), "patches", "match") as advance:
-        known = membership_of(source, table, complete=complete, jobs=jobs, progress=advance)
+    total = sum(source.num_rows.values()) * (1 + len(folders))
+    with unpacking() as unpack_progress, bar(total, "patches", "match") as advance:
+        known = membership_of(
+            source,
+            table,
+            complete=complete,
+            work=work,
+            unpacking=unpack_progress,
+            jobs=jobs,
+            progress=advance,
+        )
     if known is not None:
         _tell_left_out(known)
+        for folder in beside:
+            if folder.name not in known.members:
+                warn(f"{folder} is not used: the table says nothing of {folder.name}")
     return known
 
 
@@ -243,6 +262,8 @@ def match(
     from so2sat_hf.convert.raw import open_raw
     from so2sat_hf.convert.source import open_source
 
+    if not output.absolute().parent.is_dir():
+        raise So2SatError(output, found="no such folder", expected="a folder to write the table into")
     with unpacking() as unpack_progress:
         base = open_source(
             against, work=work, drop_geo=True, allow_rounding=allow_rounding, progress=unpack_progress

@@ -4,7 +4,7 @@ So ``random`` and ``block`` need no second copy, and gain ids, cities and positi
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import xxhash
@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from so2sat_hf.convert.cells import CULTURE_10, VERSION_3_SPLITS
 from so2sat_hf.convert.executor import run
 from so2sat_hf.convert.membership import NEITHER, TEST, TRAIN, Membership
-from so2sat_hf.convert.patches import FILE_OF_SPLIT, PatchBlock, Source, row_id
+from so2sat_hf.convert.patches import DN_PER_REFLECTANCE, FILE_OF_SPLIT, PatchBlock, Source, row_id
 from so2sat_hf.convert.raw import RawSource
-from so2sat_hf.convert.table import digital_numbers
 from so2sat_hf.errors import SourceError
 
 PIECE_ROWS = 4096
@@ -80,7 +79,7 @@ def hash_block(block: PatchBlock) -> Keys:
     if block.sen1 is None or block.sen2 is None:
         raise SourceError("source", found="a block without pixels", expected="both sensors")
     sen1 = block.sen1 + np.float32(0)  # -0.0 and 0.0 are one value
-    sen2 = digital_numbers(block.sen2)
+    sen2 = np.rint(block.sen2 * np.float64(DN_PER_REFLECTANCE)).astype(np.int32)  # also off the grid
     keys = np.empty((len(block), 2), np.uint64)
     for row in range(len(block)):
         digest = xxhash.xxh3_128(sen1[row].data)
@@ -114,15 +113,7 @@ def match(
     Raises:
         SourceError: a row without partner, or in train and test at once.
     """
-    if version_3.layout == CULTURE_10 or base.layout != CULTURE_10 or len(base.num_rows) < len(FILE_OF_SPLIT):
-        raise SourceError(
-            version_3.files[0].path.parent if version_3.layout == CULTURE_10 else "--against",
-            found=f"splits {', '.join((version_3 if version_3.layout == CULTURE_10 else base).num_rows)}",
-            expected="a folder random, block or culture_10 of version 3"
-            if version_3.layout == CULTURE_10
-            else "training, validation and testing of version 2 or 4, or a folder built from them",
-            remedy="so2sat match V3/random --against RAW",
-        )
+    check_pair(version_3, base)
     found = hash_patches(version_3, jobs=jobs, progress=progress)
     keys, rows = [], {}
     for split, stem in FILE_OF_SPLIT.items():
@@ -132,12 +123,40 @@ def match(
     codes, partners, problems = assign(np.concatenate(keys), found["train"], found["test"])
     for problem in problems:
         _refuse(version_3, problem)
-    labels = [base.labels(split)[np.argsort(base.hdf5_rows(split))] for split in FILE_OF_SPLIT]
-    name = version_3.layout
+    name, empty = version_3.layout, without_members(base)
     if name not in VERSION_3_SPLITS:
         _check_culture_10(version_3, codes, rows["training"])
-        return Membership(rows, np.concatenate(labels).astype(np.uint8), {}, {})
-    return Membership(rows, np.concatenate(labels).astype(np.uint8), {name: codes}, {name: partners})
+        return empty
+    return replace(empty, members={name: codes}, version_3_rows={name: partners})
+
+
+def check_pair(version_3: RawSource, base: Source) -> None:
+    """Refuse what cannot be matched, before a pixel is read.
+
+    Raises:
+        SourceError: no split of version 3, or not all three files of version 2.
+    """
+    if set(version_3.num_rows) != {"train", "test"} or version_3.layout == CULTURE_10:
+        raise SourceError(
+            version_3.folder,
+            found=f"splits {', '.join(version_3.num_rows)} in a folder of that name",
+            expected="a folder random, block or culture_10 of version 3, with training.h5 and testing.h5",
+            remedy="so2sat match V3/random --against RAW",
+        )
+    if base.layout != CULTURE_10 or set(base.num_rows) != set(FILE_OF_SPLIT):
+        raise SourceError(
+            "--against",
+            found=f"{base.layout} with {', '.join(base.num_rows)}",
+            expected="training, validation and testing of version 2 or 4, or a folder built from them",
+            remedy="so2sat match V3/random --against RAW",
+        )
+
+
+def without_members(base: Source) -> Membership:
+    """Return the rows and labels of version 2, with nothing known of version 3 yet."""
+    labels = [base.labels(split)[np.argsort(base.hdf5_rows(split))] for split in FILE_OF_SPLIT]
+    rows = {stem: base.num_rows[split] for split, stem in FILE_OF_SPLIT.items()}
+    return Membership(rows, np.concatenate(labels).astype(np.uint8), {}, {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +252,7 @@ def _check_culture_10(version_3: RawSource, codes: NDArray[np.uint8], num_traini
         first = int(wrong[0])
         stem, row = ("training", first) if first < num_training else ("validation or testing", first)
         raise SourceError(
-            version_3.files[0].path.parent,
+            version_3.folder,
             found=f"{len(wrong):,} rows of version 2 are elsewhere or left out, e.g. {row_id(stem, row)}",
             expected="training.h5 of version 2 as train, validation.h5 and testing.h5 as test",
             remedy="check with `so2sat info --checksum` that both versions are the published files",

@@ -127,8 +127,9 @@ def build(
         manifest = _manifest(blueprint, beside, receipts, small)
         page = readme.render(manifest, extras.page, texts)
         small |= {MANIFEST: manifest.to_json().encode(), README: page.encode()}
-        if missing or not workspace.is_published(manifest, small):
-            workspace.publish(manifest, small, receipts=set(tasks))
+        keys = {task.path: key for key, task in tasks.items()}
+        if missing or not workspace.is_published(small, keys):
+            workspace.publish(manifest, small, keys)
     return BuildReport(manifest, written=len(missing), reused=reused)
 
 
@@ -179,6 +180,7 @@ def _plan(blueprint: Blueprint, options: BuildOptions) -> dict[str, object]:
         "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
         "options": {**asdict(options), "columns": blueprint.columns},
         "allow_rounding": bool(getattr(source, "allow_rounding", False)),
+        "layout": source.layout,
         "sources": source.fingerprint(),
         "shards": [shard.path for shard in blueprint.shards],
         "cells": {cell.key: _digest(rows) for cell, rows in blueprint.groups.items()},

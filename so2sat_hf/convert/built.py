@@ -50,7 +50,15 @@ class BuiltSource:
     def hdf5_rows(self, split: str) -> NDArray[np.int64]:
         """The row of the HDF5 file of every patch, from its id."""
         ids = self._column(split, "id")
-        return np.array([parse_id(text)[1] for text in ids.to_pylist()], np.int64)
+        try:
+            return np.array([parse_id(text)[1] for text in ids.to_pylist()], np.int64)
+        except (ValueError, AttributeError) as error:
+            raise SourceError(
+                self.folder,
+                found=f"ids of {split} that cannot be right ({error})",
+                expected="ids such as training/000123",
+                remedy="`so2sat verify` tells which files are damaged; build or copy them again",
+            ) from error
 
     def raster(self, split: str) -> NDArray[np.int32] | None:
         """The publisher's row and column numbers, where the folder has an index with them; else None."""

@@ -85,9 +85,12 @@ class Comparison:
 
     def _is_rounded(self, chunk: NDArray[Any], raw: NDArray[np.float64], sensor: str) -> NDArray[np.bool_]:
         """Whether values are the rounded ones: the nearest float32, or digital numbers to the tolerance."""
+        tolerance = self.manifest.rounding[sensor]
         if chunk.dtype == np.float32:
-            return chunk == raw.astype(np.float32)
-        return np.abs(chunk / DN_PER_REFLECTANCE - raw) <= self.manifest.rounding[sensor]
+            grid = published_value(chunk) if sensor == "sen2" else np.full(raw.shape, np.nan)
+            from_number = (grid.astype(np.float32) == chunk) & (np.abs(grid - raw) <= tolerance)
+            return (chunk == raw.astype(np.float32)) | from_number
+        return np.abs(chunk / DN_PER_REFLECTANCE - raw) <= tolerance
 
     def _labels(self) -> Iterator[str]:
         stored = self.table.column("label").to_numpy()

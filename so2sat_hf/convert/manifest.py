@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from so2sat_hf.convert.cells import Cell, splits_of
-from so2sat_hf.convert.patches import COLUMNS, SourceRecord
+from so2sat_hf.convert.check import check
+from so2sat_hf.convert.patches import SourceRecord
 from so2sat_hf.convert.records import Companion, CompanionFile, FileRecord, ShardRecord, SplitRecord
 from so2sat_hf.errors import FolderError
 
@@ -126,34 +127,6 @@ class Manifest:
         """The files of one split, in order."""
         return tuple(shard for shard in self.shards if shard.split == split)
 
-    def check(self) -> None:
-        """Refuse values that no build writes.
-
-        Raises:
-            ValueError: an unknown format, dtype, column or split.
-            TypeError: something that must be a number is none.
-            FolderError: a path leads out of the folder.
-        """
-        if self.file_format not in ("parquet", "arrow") or self.sen2_dtype not in ("float32", "uint16"):
-            raise ValueError("unknown format or dtype")
-        if not set(self.columns) <= set(COLUMNS) or {shard.cell for shard in self.shards} != set(self.cells):
-            raise ValueError("unknown columns or cells")
-        if {key for splits in self.configs.values() for keys in splits.values() for key in keys} < set(
-            self.cells
-        ):
-            raise ValueError("cells that no split holds")
-        beside = [file for companion in self.companions for file in companion.files]
-        numbers = [number for shard in self.shards for number in (shard.rows, shard.bytes)]
-        numbers += [number for file in beside for number in (file.rows, file.bytes, file.memory)]
-        for cell in self.cells.values():
-            numbers += [cell.rows, cell.memory, *cell.class_counts]
-        if not all(isinstance(number, int) and number >= 0 for number in numbers):
-            raise TypeError("counts that are not whole numbers")
-        if not all(isinstance(error, float) for error in self.rounding.values()):
-            raise TypeError("rounding that is not a number")
-        for path in self.paths:
-            _check_path(path)
-
     def to_json(self) -> str:
         """Return the content of ``manifest.json``."""
         return json.dumps(asdict(self), indent=1) + "\n"
@@ -197,8 +170,8 @@ class Manifest:
                 for name, cell in plain["cells"].items()
             }
             manifest = cls(**{field.name: plain[field.name] for field in fields(cls)})
-            manifest.check()
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            check(manifest, MANIFEST)
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise FolderError(
                 path,
                 found=f"cannot be read ({error!r})",
@@ -209,10 +182,3 @@ class Manifest:
 
 def _major(version: str) -> str:
     return version.partition(".")[0]
-
-
-def _check_path(path: str) -> None:
-    """Refuse a path that leads out of the folder."""
-    parts = path.split("/")
-    if path.startswith("/") or "\\" in path or any(part in ("", ".", "..") for part in parts):
-        raise FolderError(MANIFEST, found=f"shard path {path!r}", expected="a relative path below the folder")

@@ -1,5 +1,6 @@
 """A folder of published HDF5 files as one source, and whether they are the published ones."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,6 +29,9 @@ class RawSource:
 
     sha256: Mapping[str, str] = field(default_factory=dict)
     """File name -> hash, for the files whose hash was computed."""
+
+    folder: Path = Path()
+    """The folder that was opened; archives may have been unpacked elsewhere."""
 
     layout: str = CULTURE_10
     """``culture_10``; ``random``, ``block`` or ``culture_10_v3`` for a split of version 3 by itself."""
@@ -139,7 +143,10 @@ def open_raw(
         SourceError: no such files, one of them unreadable or laid out differently, or geo files for some
             splits only. Positions are checked too (:class:`~so2sat_hf.errors.GeolocationError`).
     """
-    files, name, folder = [], folder.absolute().name, folder.resolve()  # a link has the name that counts
+    name, folder = Path(os.path.abspath(folder)).name, folder.resolve()  # noqa: PTH100 (keeps the name of a link)
+    if work is not None and name in LAYOUTS:
+        work /= name  # files of all versions have the same names
+    files = []
     for stem, split in SPLIT_OF_FILE.items():
         path = _find(folder, stem, work, progress)
         if path is not None:
@@ -159,7 +166,7 @@ def open_raw(
     layout = _layout(name, files)
     if layout != CULTURE_10:
         files = [replace(file, stem=f"{name}/{file.stem}") for file in files]
-    return RawSource(tuple(files), allow_rounding, layout=layout)
+    return RawSource(tuple(files), allow_rounding, folder=folder, layout=layout)
 
 
 def _layout(name: str, files: list[SplitFile]) -> str:

@@ -15,6 +15,7 @@ from so2sat_hf.convert.plan import SUFFIX
 from so2sat_hf.convert.records import Companion
 from so2sat_hf.convert.table import NUM_BANDS, features
 from so2sat_hf.convert.wording import column_meanings, exactness
+from so2sat_hf.errors import FolderError
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,14 +172,24 @@ def schema_of(companion: Companion) -> bytes:
 def _features_of(companion: Companion) -> Any:  # noqa: ANN401
     from datasets import Features  # noqa: PLC0415
 
-    return Features.from_dict(companion.features)
+    try:
+        found = Features.from_dict(companion.features)
+        found.arrow_schema  # noqa: B018 (raises where a type is wrong)
+    except Exception as error:  # whatever datasets makes of it
+        raise FolderError(
+            "manifest.json",
+            found=f"features of {companion.name} that cannot be understood ({error})",
+            expected="what `so2sat build` wrote",
+            remedy="build the folder again",
+        ) from error
+    return found
 
 
 def _beside(companion: Companion) -> Config:
     splits = {file.split: [f for f in companion.files if f.split == file.split] for file in companion.files}
     return Config(
         name=companion.name,
-        what=WHAT[companion.name],
+        what=WHAT.get(companion.name, "made of the same patches"),
         files={split: tuple(file.path for file in files) for split, files in splits.items()},
         rows={split: sum(file.rows for file in files) for split, files in splits.items()},
         bytes={split: sum(file.bytes for file in files) for split, files in splits.items()},

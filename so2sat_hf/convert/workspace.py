@@ -33,10 +33,11 @@ configs:
 """
 """README while files get their names: ``load_dataset`` reads it and finds nothing, rather than a mixture."""
 
+PICTURES = "pictures/classes.png"
 SPLIT = "(train|validation|test)"
 SUFFIX = "(parquet|arrow)"
 OUR_FILE = re.compile(
-    rf"(data/{SPLIT}/([a-z0-9]+-)?|rgb/{SPLIT}-)[0-9]{{5}}-of-[0-9]{{5}}\.{SUFFIX}|(index|mini)/{SPLIT}\.{SUFFIX}|pictures/classes\.png"
+    rf"(data/{SPLIT}/([a-z0-9]+-)?|rgb/{SPLIT}-)[0-9]{{5}}-of-[0-9]{{5}}\.{SUFFIX}|(index|mini)/{SPLIT}\.{SUFFIX}|{re.escape(PICTURES)}"
 )
 """Names that only a build gives; whatever else lies in an output folder is not ours to remove."""
 
@@ -60,7 +61,8 @@ class Workspace:
                 if folder.is_dir() and folder != self.stage:
                     (folder / PUBLISHING).unlink(missing_ok=True)  # first: half a stage proves nothing
                     shutil.rmtree(folder)
-            small = (self.out.glob(f"{name}.*.part") for name in (README, MANIFEST, STATISTICS))
+            names = (README, MANIFEST, STATISTICS, PICTURES)
+            small = (self.out.glob(f"{name}.*.part") for name in names)
             for part in chain(self.stage.rglob("*.part"), *small):
                 part.unlink(missing_ok=True)
         write_text(self.stage / PLAN, self._plan_text)
@@ -79,29 +81,29 @@ class Workspace:
             receipt = Receipt.from_json(receipt_path(self.stage, key).read_text())
         except (OSError, ValueError, TypeError, KeyError):
             return None
-        return receipt if self._holds(path, receipt.bytes) else None
+        return receipt if self._holds(path, key, receipt.bytes) else None
 
-    def _holds(self, path: str, size: int) -> bool:
+    def _holds(self, path: str, key: str, size: int) -> bool:
         """Whether a file of this build is there: in the stage, or in OUT if names were given out before."""
-        places = [self.stage / path]
+        places = [self.stage / key]
         if (self.stage / PUBLISHING).exists():
             places.append(self.out / path)
         return any(place.is_file() and place.stat().st_size == size for place in places)
 
-    def is_published(self, manifest: Manifest, small: Mapping[str, bytes]) -> bool:
+    def is_published(self, small: Mapping[str, bytes], keys: Mapping[str, str]) -> bool:
         """Whether OUT already is what the manifest says, with nothing left in the stage.
 
         Args:
-            manifest: what OUT should hold.
             small: path -> content of the manifest itself and everything that no task wrote.
+            keys: path -> key of everything else.
         """
-        if any((self.stage / path).exists() for path in manifest.tables):
+        if any((self.stage / key).exists() for key in keys.values()):
             return False
         with suppress(OSError):
             return all((self.out / path).read_bytes() == data for path, data in small.items())
         return False
 
-    def publish(self, manifest: Manifest, small: Mapping[str, bytes], receipts: Collection[str]) -> None:
+    def publish(self, manifest: Manifest, small: Mapping[str, bytes], keys: Mapping[str, str]) -> None:
         """Give every finished file its final name; README and manifest come last.
 
         While this runs OUT has no manifest and a README that leads nowhere, so nothing takes a mixture for a
@@ -110,23 +112,23 @@ class Workspace:
         Args:
             manifest: what OUT will hold.
             small: path -> content of everything that no task wrote, in the order in which it is written.
-            receipts: keys of the receipts that stay; those of companions that were replaced go.
+            keys: path -> key of everything else; what other companions left in the stage goes.
 
         Raises:
             FolderError: a finished file is not where it should be (did a worker see another folder?), or OUT
                 cannot be written.
         """
-        self._check_staged(manifest)
+        self._check_staged(manifest, keys)
         write_text(self.out / README, UNFINISHED)
         write_text(self.stage / PUBLISHING, "")
         with writable(self.out):
             (self.out / MANIFEST).unlink(missing_ok=True)
-            kept = {receipt_path(self.stage, key) for key in receipts}
+            kept = {receipt_path(self.stage, key) for key in keys.values()}
             for receipt in (self.stage / "receipts").iterdir():
                 if receipt not in kept:
                     receipt.unlink()
-            for path in manifest.tables:
-                staged, final = self.stage / path, self.out / path
+            for path, key in keys.items():
+                staged, final = self.stage / key, self.out / path
                 if staged.is_file():
                     final.parent.mkdir(parents=True, exist_ok=True)
                     staged.replace(final)
@@ -135,14 +137,14 @@ class Workspace:
                 sync_folder(folder)
         for name, data in small.items():
             write_bytes(self.out / name, data)
-        for path in manifest.tables:
-            shutil.rmtree(self.stage / path.partition("/")[0], ignore_errors=True)
+        for name in FOLDERS:
+            shutil.rmtree(self.stage / name, ignore_errors=True)
 
-    def _check_staged(self, manifest: Manifest) -> None:
+    def _check_staged(self, manifest: Manifest, keys: Mapping[str, str]) -> None:
         for path, size in manifest.tables.items():
-            if not self._holds(path, size):
+            if not self._holds(path, keys[path], size):
                 raise FolderError(
-                    self.stage / path,
+                    self.stage / keys[path],
                     found="not there, though a worker wrote it",
                     expected="workers that see the same folders as this process",
                     remedy="give an executor whose workers share this file system",

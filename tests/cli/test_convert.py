@@ -100,7 +100,7 @@ def test_info_tells_what_a_folder_is(raw: Path, out: Path) -> None:
     assert "G  Water" in text
     assert "lossless    sen1 as float32: yes, sen2 as k / 10000: yes" in text
     assert "geolocation of generation 2026" in text
-    assert "published   no: the published training.h5 has 52,006,404,720 bytes" in text
+    assert "or 52,006,404,720 bytes" in text
     assert "not a published one" in text
     assert "The files belong together." in text
     built = run("info", out).stdout

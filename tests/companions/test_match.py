@@ -220,3 +220,41 @@ def test_what_is_no_version_3_is_refused(source: RawSource, tmp_path: Path, raw:
 def test_splits_have_the_names_of_their_files() -> None:
     """The order of a membership is that of the published files."""
     assert list(SPLIT_OF_FILE) == ["training", "validation", "testing"]
+
+
+def test_values_off_the_grid_match_where_rounding_is_allowed(raw: Path, tmp_path: Path) -> None:
+    """A file with one odd value is matched as it is stored."""
+    for stem in SPLIT_OF_FILE:
+        write_rows(raw, tmp_path / f"{stem}.h5", [f"{stem}/{row:06d}" for row in range(5)])
+    with h5py.File(tmp_path / "training.h5", "a") as file:
+        file["sen2"][3, 0, 0, 0] = -0.00012
+    write_version_3(tmp_path, tmp_path, seed=0)
+    base = open_raw(tmp_path, allow_rounding=True)
+
+    membership = match_versions([open_raw(tmp_path / "random", allow_rounding=True)], base, jobs=1)
+
+    assert membership.left_out() == {}
+
+
+def test_archives_of_all_versions_have_places_of_their_own(raw: Path, tmp_path: Path) -> None:
+    """Files of all versions have the same names; unpacked into one folder they must not meet."""
+    import gzip
+
+    from so2sat_hf.assemble import membership_of
+
+    for stem in SPLIT_OF_FILE:
+        write_rows(raw, tmp_path / f"{stem}.h5", [f"{stem}/{row:06d}" for row in range(6)])
+    made = write_version_3(tmp_path, tmp_path, seed=0)
+    plain = match_versions([open_raw(tmp_path / "random")], open_raw(tmp_path), jobs=1)
+    for path in tmp_path.rglob("*.h5"):
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes(), 1))
+        path.unlink()
+    work = tmp_path / "work"
+
+    found = membership_of(open_raw(tmp_path, work=work), work=work, complete=True, jobs=1)
+
+    assert found is not None
+    assert np.array_equal(found.version_3_rows["random"], plain.version_3_rows["random"])
+    assert set(found.members) == {"random", "block"}
+    assert not list((tmp_path / "random").glob("*.h5"))
+    assert len(made) == 6

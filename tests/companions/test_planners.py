@@ -82,3 +82,30 @@ def test_rows_of_the_publisher_s_rasters_survive_a_rebuild(tmp_path: Path) -> No
     assert a["sen2_col"] == b["sen2_col"]
     files = [tmp_path / name / "index/train.parquet" for name in "ab"]
     assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_an_interrupted_change_of_pictures_leaves_no_mixture(
+    source: RawSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another stretch, stopped in the middle, then the first one again."""
+    from so2sat_hf.convert import build as build_module
+    from so2sat_hf.convert.verify import verify
+
+    out = tmp_path / "out"
+    made(source, out, "rgb")
+    before, real, calls = published(out), build_module.write_file, []
+
+    def failing(task: object) -> object:
+        calls.append(task)
+        if len(calls) == 2:
+            raise So2SatError("out", found="interrupted")
+        return real(task)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(build_module, "write_file", failing)
+        with pytest.raises(So2SatError, match="interrupted"):
+            made(source, out, "rgb", stretch="percentile")
+
+    assert made(source, out, "rgb").written == 0
+    assert published(out) == before
+    assert verify(out, jobs=1).problems == ()
