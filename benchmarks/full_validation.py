@@ -36,7 +36,7 @@ def main():
             shutil.copyfile(arguments.geo, raw / "validation_geo.h5")
         measure.settle(raw)
         runs = measure.build_and_verify(raw, built, arguments.jobs)
-        measure.settle(built)
+        measure.settle(built / "data" / "validation")
         script, whole = "peers/so2sat_build.py", Path(temporary) / "whole"
         options = ["--jobs", arguments.jobs, "--companions"]
         runs["build_with_companions"] = measure.run(sys.executable, script, [raw, whole, *options])

@@ -16,6 +16,9 @@ from so2sat_hf.cli.look import demo, show
 from so2sat_hf.cli.measure import stats
 from so2sat_hf.errors import So2SatError
 
+RESUMED = ("build", "download", "demo")
+"""Commands that go on where they were interrupted."""
+
 
 class Group(click.Group):
     """Turns every :class:`So2SatError` into one message and exit code 1."""
@@ -27,11 +30,15 @@ class Group(click.Group):
         except So2SatError as error:
             click.secho(f"Error: {error}", err=True, fg="red")
             sys.exit(1)
+        except BrokenPipeError:  # `so2sat stats out | head`
+            sys.stdout = None  # nothing is flushed into it at exit
+            sys.exit(1)
         except OSError as error:
             click.secho(f"Error: {error.filename or 'system'}: {error.strerror or error}", err=True, fg="red")
             sys.exit(1)
         except KeyboardInterrupt:
-            click.echo("\nInterrupted. Run the same command again: it continues.", err=True)
+            continues = " Run the same command again: it continues."
+            click.echo(f"\nInterrupted.{continues if ctx.invoked_subcommand in RESUMED else ''}", err=True)
             sys.exit(130)
 
 

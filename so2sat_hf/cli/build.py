@@ -108,16 +108,22 @@ def build(
               so2sat build out shards --format arrow
     """
     from so2sat_hf.assemble import extras
+    from so2sat_hf.companions.planners import planners
     from so2sat_hf.convert.build import build as run_build
     from so2sat_hf.convert.build import draw
     from so2sat_hf.convert.options import BuildOptions
     from so2sat_hf.convert.raw import RawSource
     from so2sat_hf.convert.source import open_source
-    from so2sat_hf.convert.workspace import changes
+    from so2sat_hf.convert.workspace import changes, check_output
 
     if no_match and membership:
         raise So2SatError("--no-match", found="together with --membership", expected="one of them")
-    options = BuildOptions(file_format, _names(columns), sen2_dtype, rows_per_shard)
+    options, names = (
+        BuildOptions(file_format, _names(columns), sen2_dtype, rows_per_shard),
+        _names(companions),
+    )
+    planners(names)
+    check_output(out)
     with unpacking() as unpack_progress:
         opened = open_source(
             source, work=work, drop_geo=drop_geo, allow_rounding=allow_rounding, progress=unpack_progress
@@ -132,9 +138,9 @@ def build(
     if not no_match:
         known = _membership(opened, membership, complete=complete, jobs=jobs, work=work)
     with bar(sum(opened.num_rows.values()), "patches", "measure") as advance:
-        more = extras(opened, known, companions=_names(companions), stretch=stretch, progress=advance)
-    if change := changes(out, [shard.path for shard in draw(opened, options, known).shards]):
-        note(change)
+        more = extras(opened, known, companions=names, stretch=stretch, progress=advance)
+    for change in changes(out, draw(opened, options, known), names):
+        warn(change)
     with counted("rows", "build") as advance_to:
         report = run_build(opened, out, options, extras=more, jobs=jobs, progress=advance_to)
     _tell(out, report)
@@ -282,6 +288,8 @@ def match(
     membership.write(output)
     for name, codes in membership.members.items():
         click.echo(f"{name}: train {int((codes == 1).sum()):,}, test {int((codes == 0).sum()):,}")
+    if "culture_10_v3" in {source.layout for source in version_3}:
+        click.echo("culture_10: train, and validation with test, as in version 2")
     _tell_left_out(membership)
     click.echo(f"{output}: {sum(membership.rows.values()):,} patches, {output.stat().st_size / 1e6:,.2f} MB")
     note(f"Next: so2sat build {against} OUT --membership {output}")

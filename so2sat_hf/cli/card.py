@@ -22,8 +22,9 @@ PATH = click.Path(path_type=Path)
 @click.option(
     "--check", is_flag=True, help="Write nothing; exit code 1 if the file is not what it should be."
 )
+@click.option("--repo", help="Id on the Hub, if the folder is going there; default: read where it lies.")
 @click.option("--print", "to_stdout", is_flag=True, help="Write to standard output, not to the file.")
-def card(path: Path | None, *, published: bool, check: bool, to_stdout: bool) -> None:
+def card(path: Path | None, *, published: bool, check: bool, repo: str | None, to_stdout: bool) -> None:
     """Write README.md of PATH, a folder that `so2sat build` wrote, from its manifest.
 
     The page has what `load_dataset` reads, how to load each config and what that takes, columns, versions,
@@ -43,7 +44,7 @@ def card(path: Path | None, *, published: bool, check: bool, to_stdout: bool) ->
     if published:
         file, text = path or Path("cards", "dataset_card.md"), published_card()
     elif path is not None:
-        file, text = readme_path(path), readme_of(path)
+        file, text = readme_path(path), readme_of(path, repo)
     else:
         raise So2SatError(
             "PATH", found="missing", expected="a folder that `so2sat build` wrote, or --published"

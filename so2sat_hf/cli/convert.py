@@ -2,11 +2,16 @@
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from so2sat_hf.cli.progress import bar, bars, note, unpacking, warn
 from so2sat_hf.errors import So2SatError
+
+if TYPE_CHECKING:
+    from so2sat_hf.convert.manifest import Manifest
+    from so2sat_hf.convert.raw import RawSource
 
 PATH = click.Path(path_type=Path)
 JOBS = click.option(
@@ -81,6 +86,10 @@ def synth(raw: Path, *, train: int, validation: int, test: int, seed: int, geo: 
     note(f"Wrote {train + validation + test:,} generated patches to {raw}.\nNext: so2sat build {raw} OUT")
 
 
+MAX_PROBLEMS = 20
+"""Problems that are printed."""
+
+
 @click.command(short_help="Check a built folder, down to every published value.")
 @click.argument("out", type=PATH)
 @click.option("--against", type=PATH, help="Folder with the HDF5 files: compare every value with them.")
@@ -104,12 +113,39 @@ def verify(out: Path, *, against: Path | None, jobs: int | None, work: Path | No
             raw = open_raw(against, work=work, drop_geo=drop_geo, progress=unpack_progress)
     with bar(manifest.num_rows, "patches", "verify") as advance:
         result = run_verify(out, raw, jobs=jobs, progress=advance)
-    for problem in result.problems:
+    for problem in result.problems[:MAX_PROBLEMS]:
         click.secho(problem, fg="red")
     if result.problems:
-        note(f"{out} is not what it should be. `so2sat build` into another folder makes it anew.")
+        if len(result.problems) > MAX_PROBLEMS:
+            click.secho(f"and {len(result.problems) - MAX_PROBLEMS:,} more", fg="red")
+        note(
+            f"{out} is not what it should be. Delete the files named above and run the same "
+            "`so2sat build` again: it writes these alone. Or build into another folder."
+        )
         sys.exit(1)
+    if raw is not None:
+        _verify_membership(out, manifest, raw, jobs)
     compared = f", {result.num_values:,} values equal the HDF5" if raw else ", hashes and schema are right"
     click.echo(f"{out}: {result.num_rows:,} patches in {result.num_files} files{compared}")
     for column, error in manifest.rounding.items():
         warn(f"{column} was rounded by up to {error:.3g} when it was built")
+
+
+def _verify_membership(out: Path, manifest: "Manifest", raw: "RawSource", jobs: int | None) -> None:
+    """Match version 3 again where it lies beside the files; say what could not be checked."""
+    from so2sat_hf.assemble import match_versions, version_3_beside
+    from so2sat_hf.convert.built import open_built
+    from so2sat_hf.convert.membership import cells_of
+    from so2sat_hf.convert.raw import open_raw
+
+    built = [name for name in ("random", "block") if name in manifest.configs]
+    version_3 = [open_raw(folder, drop_geo=True) for folder in version_3_beside(raw) if folder.name in built]
+    missing = [name for name in built if name not in {split.layout for split in version_3}]
+    if version_3:
+        total = manifest.num_rows * (1 + len(version_3))
+        with bar(total, "patches", "match") as advance:
+            membership = match_versions(version_3, raw, jobs=jobs, progress=advance)
+        cells_of(open_built(out), membership)
+        click.echo(f"membership of {', '.join(membership.members)} is that of version 3")
+    if missing:
+        warn(f"membership of {', '.join(missing)} was not checked: no such folder beside the HDF5 files")

@@ -141,7 +141,7 @@ def check_pair(version_3: RawSource, base: Source) -> None:
             version_3.folder,
             found=f"splits {', '.join(version_3.num_rows)} in a folder of that name",
             expected="a folder random, block or culture_10 of version 3, with training.h5 and testing.h5",
-            remedy="so2sat match V3/random --against RAW",
+            remedy="let its download finish, or move it away; a build leaves it alone with --no-match",
         )
     if base.layout != CULTURE_10 or set(base.num_rows) != set(FILE_OF_SPLIT):
         raise SourceError(

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, as_completed
 from concurrent.futures import wait as wait_for_futures
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from multiprocessing.connection import wait
+from types import FrameType
 from typing import Generic, TypeVar
 
 from so2sat_hf.errors import So2SatError
@@ -54,19 +55,37 @@ def run(
         for key, task in tasks.items():
             yield key, function(task)
         return
-    try:
-        if executor is not None:
-            yield from _submit_all(function, tasks, executor)
-        else:
-            with started(jobs) if crew is None else nullcontext(crew) as ready:
-                yield from _Shift(function, tasks, ready).results()
-    except BrokenProcessPool as error:
-        raise So2SatError(
-            "worker",
-            found="a worker process died, for lack of memory, or because a script calls this without a guard",
-            remedy="run the same command again with fewer --jobs: it continues. "
-            "In a script, call it below `if __name__ == '__main__':`",
-        ) from error
+    with _noticed() as interrupted:
+        try:
+            if executor is not None:
+                results = _submit_all(function, tasks, executor)
+            else:
+                crews = started(jobs) if crew is None else nullcontext(crew)
+                results = _work(function, tasks, crews)
+            for result in results:
+                yield result
+                if interrupted.is_set():
+                    raise KeyboardInterrupt
+        except BrokenProcessPool as error:
+            if interrupted.is_set():
+                raise KeyboardInterrupt from error
+            raise _worker_died() from error
+
+
+def _work(
+    function: Callable[[Task], Result], tasks: Mapping[Key, Task], crews: AbstractContextManager["Crew"]
+) -> Iterator[tuple[Key, Result]]:
+    with crews as crew:
+        yield from _Shift(function, tasks, crew).results()
+
+
+def _worker_died() -> So2SatError:
+    return So2SatError(
+        "worker",
+        found="a worker process died, for lack of memory, or because a script calls this without a guard",
+        remedy="run the same command again with fewer --jobs: it continues. "
+        "In a script, call it below `if __name__ == '__main__':`",
+    )
 
 
 def _submit_all(
@@ -103,10 +122,42 @@ def started(jobs: int | None, module: str | None = None) -> Iterator[Crew]:
     size = (jobs or num_cores()) - 1
     context = multiprocessing.get_context("spawn")  # fresh: no inherited threads or locks
     with ProcessPoolExecutor(max(1, size), mp_context=context, initializer=_follow_parent) as pool:
-        if module is not None:
+        with _without_interrupts():
             for _ in range(size):
-                pool.submit(_import, module)
+                pool.submit(_import, module or __name__)
         yield Crew(pool, size)
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Hold Ctrl-C back; processes that are started meanwhile never see it, from their first moment on."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _noticed() -> Iterator[threading.Event]:
+    """Note Ctrl-C, which Python forgets where it happens to come in the middle of a destructor."""
+    event, before = threading.Event(), signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield event
+        return
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        event.set()
+        before(number, frame)
+
+    signal.signal(signal.SIGINT, handler)
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class _Shift(Generic[Key, Task, Result]):

@@ -11,8 +11,8 @@ from so2sat_hf.convert.decode import on_grid
 from so2sat_hf.convert.hdf5 import SplitFile
 from so2sat_hf.convert.manifest import MANIFEST, Manifest
 from so2sat_hf.convert.patches import SPLIT_OF_FILE
-from so2sat_hf.convert.raw import open_raw, raw_files
-from so2sat_hf.convert.unpack import sha256_of, unpacked_size
+from so2sat_hf.convert.raw import open_raw, published_name, raw_files
+from so2sat_hf.convert.unpack import hash_of, unpacked_size
 from so2sat_hf.errors import GeolocationError, SourceError
 
 SAMPLE_ROWS = 2048
@@ -129,24 +129,28 @@ def _geo(path: Path) -> tuple[int, list[str]]:
 
 def _published(path: Path, size: int, num_rows: int | None) -> str:
     """Whether size and rows are those of a published file."""
-    same = [file for file in facts.source_files(path.name) if file.bytes == size]
+    files = facts.source_files(published_name(path))
+    same = [file for file in files if file.bytes == size]
     if same and all(num_rows in (None, file.rows) for file in same if file.rows):
         versions = ", ".join(sorted({file.version for file in same}))
         return f"size and rows of version {versions}"
-    known = sorted({f"{file.bytes:,}" for file in facts.source_files(path.name) if file.bytes})
-    return (
-        f"no: the published {path.name} has {' or '.join(known)} bytes" if known else "no file of that name"
-    )
+    known = sorted({f"{file.bytes:,}" for file in files if file.bytes})
+    if known:
+        return f"no: the published {published_name(path)} has {' or '.join(known)} bytes"
+    return "nobody has stated its size (--checksum compares hashes)" if files else "no file of that name"
 
 
 def _hashes(path: Path, progress: Progress) -> list[str]:
-    digest = sha256_of(path, progress)
-    known = {file.sha256: file for file in facts.source_files(path.name) if file.sha256}
+    """Compare the sha256 with the published ones; the md5 where only that is published, as in version 3."""
+    files = facts.source_files(published_name(path))
+    kind = "sha256" if any(file.sha256 for file in files) or not any(file.md5 for file in files) else "md5"
+    digest = hash_of(path, kind, progress)
+    known = {getattr(file, kind): file for file in files if getattr(file, kind)}
     if digest in known:
         verdict = f"the published one (version {known[digest].version})"
     else:
         verdict = "not a published one" if known else "no published hash of that name"
-    return [f"  sha256      {digest}", f"              {verdict}"]
+    return [f"  {kind:<11} {digest}", f"              {verdict}"]
 
 
 def _built(folder: Path) -> str:

@@ -227,15 +227,22 @@ def differences(source: RawSource) -> list[str]:
     return [text for path, num_rows in pairs if (text := _difference(path, num_rows))]
 
 
+def published_name(path: Path) -> str:
+    """Return the name under which a file is published: with its folder in version 3."""
+    return f"{path.parent.name}/{path.name}" if path.parent.name in LAYOUTS else path.name
+
+
 def _difference(path: Path, num_rows: int) -> str | None:
     size = path.stat().st_size
-    published = [file for file in facts.source_files(path.name) if file.bytes]
+    published = [file for file in facts.source_files(published_name(path)) if file.bytes]
     if any(file.rows in (num_rows, None) and file.bytes == size for file in published):
         return None
     known = sorted(
         {f"{file.rows:,} rows, {file.bytes:,} bytes" for file in published if file.rows}
         or {f"{file.bytes:,} bytes" for file in published}
     )
+    if not known:
+        return None  # nobody has stated its size
     return (
         f"{path.name} is not the published file: {num_rows:,} rows, {size:,} bytes; "
         f"published: {' or '.join(known)}"

@@ -8,7 +8,7 @@ import numpy as np
 import yaml
 
 from so2sat_hf import facts
-from so2sat_hf.convert.cells import Cell
+from so2sat_hf.convert.cells import CULTURE_10, Cell
 from so2sat_hf.convert.manifest import Manifest
 from so2sat_hf.convert.patches import PATCH_SIZE
 from so2sat_hf.convert.plan import SUFFIX
@@ -86,7 +86,7 @@ def configs(manifest: Manifest) -> list[Config]:
     found = [_version(manifest, name, splits) for name, splits in manifest.configs.items()]
     if manifest.file_format == "parquet" and {"sen1", "sen2"} <= set(manifest.columns):
         found += [view(found[0], sensor) for sensor, _ in SENSORS]
-    return found + [_beside(companion) for companion in manifest.companions]
+    return found + [_beside(companion, manifest.layout) for companion in manifest.companions]
 
 
 SENSORS = (("sen1", "sen2"), ("sen2", "sen1"))
@@ -145,7 +145,7 @@ def view(whole: Config, sensor: str) -> Config:
     return replace(
         whole,
         name=sensor,
-        what=WHAT[sensor],
+        what=WHAT[sensor].replace(CULTURE_10, whole.name),
         memory={split: size - left_out * whole.rows[split] for split, size in whole.memory.items()},
         features=type(kinds)({name: kind for name, kind in kinds.items() if name != other}),
         columns=tuple(name for name in kinds if name != other),
@@ -185,11 +185,11 @@ def _features_of(companion: Companion) -> Any:  # noqa: ANN401
     return found
 
 
-def _beside(companion: Companion) -> Config:
+def _beside(companion: Companion, layout: str) -> Config:
     splits = {file.split: [f for f in companion.files if f.split == file.split] for file in companion.files}
     return Config(
         name=companion.name,
-        what=WHAT.get(companion.name, "made of the same patches"),
+        what=WHAT.get(companion.name, "made of the same patches").replace(CULTURE_10, layout),
         files={split: tuple(file.path for file in files) for split, files in splits.items()},
         rows={split: sum(file.rows for file in files) for split, files in splits.items()},
         bytes={split: sum(file.bytes for file in files) for split, files in splits.items()},

@@ -148,7 +148,12 @@ def _copy(path: Path, out: IO[bytes], size: int, progress: Callable[[str, int, i
 
 def sha256_of(path: Path, progress: Callable[[int], None] | None = None) -> str:
     """Hash a file in chunks; ``progress`` is called with the bytes of each."""
-    digest = hashlib.sha256()
+    return hash_of(path, "sha256", progress)
+
+
+def hash_of(path: Path, kind: str, progress: Callable[[int], None] | None = None) -> str:
+    """Hash a file in chunks with any hash of ``hashlib``, such as ``md5``."""
+    digest = hashlib.new(kind, usedforsecurity=False)
     with path.open("rb") as stream:
         while chunk := stream.read(8 << 20):
             digest.update(chunk)

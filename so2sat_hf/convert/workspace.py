@@ -16,6 +16,7 @@ from itertools import chain
 from pathlib import Path
 from typing import IO
 
+from so2sat_hf.convert.blueprint import Blueprint
 from so2sat_hf.convert.manifest import MANIFEST, README, STATISTICS, Manifest
 from so2sat_hf.convert.shard import Receipt, receipt_path, sync_folder, write_bytes, write_text
 from so2sat_hf.errors import FolderError
@@ -162,22 +163,31 @@ class Workspace:
             (self.out / STATISTICS).unlink(missing_ok=True)
 
 
-def changes(out: Path, paths: Collection[str]) -> str | None:
-    """Say what becomes of a dataset that a folder holds, if its files are going to be others.
+def changes(out: Path, blueprint: Blueprint, companions: Collection[str]) -> list[str]:
+    """Say what a build takes away from the dataset that a folder holds; one sentence each.
 
     Args:
         out: the output folder.
-        paths: the data files that a build is going to write.
+        blueprint: what is going to be built.
+        companions: names of the configs beside it.
     """
     if not _is_built(out):
-        return None
-    old = {shard.path for shard in Manifest.read(out).shards}
-    if old == set(paths):
-        return None
-    return (
-        f"{out} holds {len(old):,} data files; the patches are now grouped into {len(set(paths)):,} others. "
-        f"All of them are written anew, and the {len(old - set(paths)):,} old ones are removed at the end."
-    )
+        return []
+    old, said = Manifest.read(out), []
+    new = {shard.path for shard in blueprint.shards}
+    gone = {shard.path for shard in old.shards} - new
+    if {(r.name, r.bytes) for r in old.sources} != {(r.name, r.bytes) for r in blueprint.source.records()}:
+        said.append(f"{out} holds a dataset of {old.num_rows:,} patches from other files: it is replaced.")
+    elif gone:
+        said.append(
+            f"{out} holds {len(old.shards):,} data files; the patches are now in {len(new):,} others."
+            f" All are written anew, and the {len(gone):,} old ones removed at the end."
+        )
+    lost = [name for name in old.columns if name not in blueprint.columns]
+    lost += [plan.name for plan in old.companions if plan.name not in companions]
+    if lost:
+        said.append(f"{out} loses {', '.join(lost)}, which this build leaves out.")
+    return said
 
 
 @contextmanager
@@ -198,6 +208,25 @@ def writable(out: Path) -> Iterator[None]:
         ) from error
 
 
+def check_output(out: Path) -> None:
+    """Refuse a folder that holds something foreign.
+
+    Raises:
+        FolderError: it does, or it is no folder.
+    """
+    if not out.exists():
+        return
+    with writable(out):
+        foreign = sorted(path.name for path in out.iterdir() if path.name != WORK)
+    if foreign and not (out / WORK).is_dir() and not _is_built(out):
+        raise FolderError(
+            out,
+            found=f"not empty ({', '.join(foreign[:3])}{', ...' if len(foreign) > 3 else ''})",
+            expected="an empty or new folder, or one that `so2sat build` wrote",
+            remedy="choose another folder",
+        )
+
+
 @contextmanager
 def locked(out: Path) -> Iterator[None]:
     """Hold an output folder for this process; it is created if missing.
@@ -207,14 +236,7 @@ def locked(out: Path) -> Iterator[None]:
     """
     with writable(out):
         out.mkdir(parents=True, exist_ok=True)
-        foreign = sorted(path.name for path in out.iterdir() if path.name != WORK)
-        if foreign and not (out / WORK).is_dir() and not _is_built(out):
-            raise FolderError(
-                out,
-                found=f"not empty ({', '.join(foreign[:3])}{', ...' if len(foreign) > 3 else ''})",
-                expected="an empty or new folder, or one that `so2sat build` wrote",
-                remedy="choose another folder",
-            )
+        check_output(out)
         (out / WORK).mkdir(exist_ok=True)
         lock = (out / WORK / "lock").open("w")
     with lock:

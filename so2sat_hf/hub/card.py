@@ -29,19 +29,24 @@ OUTLIER = "VV_lee"
 """The radar band with the largest values."""
 
 
-def page(manifest: Manifest, texts: Mapping[str, str]) -> str:
+def page(manifest: Manifest, texts: Mapping[str, str], repo: str | None = None) -> str:
     """Return the card of a built folder, without the YAML.
 
     Args:
         manifest: of the folder.
         texts: path -> content of the small files that the manifest lists; statistics are left out of the
             card if ``statistics.json`` is not among them.
+        repo: id of the repository on the Hub that the folder is for; None: it is read where it lies.
     """
-    return write(of_build(manifest, texts))
+    return write(of_build(manifest, texts), repo)
 
 
-def readme_of(folder: Path) -> str:
+def readme_of(folder: Path, repo: str | None = None) -> str:
     """Return the README that a built folder should have.
+
+    Args:
+        folder: what ``so2sat build`` wrote.
+        repo: as in :func:`page`.
 
     Raises:
         FolderError: it has no manifest, or lacks a file that the manifest lists.
@@ -58,13 +63,13 @@ def readme_of(folder: Path) -> str:
                     found="missing or unreadable, but listed in the manifest",
                     remedy="run the same `so2sat build` again",
                 ) from error
-    return join(head(manifest), page(manifest, texts))
+    return join(head(manifest), page(manifest, texts, repo))
 
 
 def published() -> str:
     """Return the card of the published dataset with its YAML, as far as facts know it."""
-    contents = as_published()
-    return join(metadata(contents.configs, num_rows=contents.num_rows), write(contents))
+    contents, repo = as_published(), facts.version(PUBLISHED).mirror(MIRROR).repo_id
+    return join(metadata(contents.configs, num_rows=contents.num_rows), write(contents, repo))
 
 
 def differences(path: Path, wanted: str, *, limit: int = 20) -> list[str]:
@@ -83,10 +88,16 @@ def readme_path(folder: Path) -> Path:
     return folder / README
 
 
-def write(contents: Contents) -> str:
-    """Return the card of a dataset."""
+def write(contents: Contents, repo: str | None = None) -> str:
+    """Return the card of a dataset; see :func:`page`."""
     template = (files(__package__) / "templates" / TEMPLATE).read_text(encoding="utf-8")
-    return fill(template, values_of(contents), flags(contents))
+    places = {
+        "repo": repo or ".",
+        "repo_note": "or the path of a folder with these files" if repo else "the folder with this README",
+        "repo_files": f"hf://datasets/{repo}/" if repo else "",
+        "repo_file": "hf://datasets/{repo}/" if repo else "{repo}/",
+    }
+    return fill(template, values_of(contents) | places, flags(contents) | {"hub": repo is not None})
 
 
 def values_of(contents: Contents) -> dict[str, str]:
@@ -138,7 +149,6 @@ def _constants() -> dict[str, str]:
         "group_rows": str(ROW_GROUP_ROWS),
         "dn": str(DN_PER_REFLECTANCE),
         "white": f"{255 / TFDS_FACTOR:.2f}",
-        "repo": facts.version(PUBLISHED).mirror(MIRROR).repo_id or "",
         "paper_doi": doi[1] if doi else "",
         "citation": facts.citation().strip(),
         "picture": PICTURE,

@@ -100,7 +100,7 @@ def test_folders_beside_the_files_are_matched_by_the_build(
 
     assert result.exit_code == 0, result.output
     assert "Matching version 3 random with version 2." in result.stderr
-    assert "holds 3 data files; the patches are now grouped into 6 others" in result.stderr
+    assert "holds 3 data files; the patches are now in 6 others" in result.stderr
     assert "versions: culture_10, v1, culture_10_v3, random;" in result.stdout
 
 

@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from so2sat_hf.convert.build import build
+from so2sat_hf.convert.build import build, draw
 from so2sat_hf.convert.built import open_built
 from so2sat_hf.convert.membership import Membership, cells_of, read_membership
+from so2sat_hf.convert.options import BuildOptions
 from so2sat_hf.convert.raw import RawSource, open_raw
 from so2sat_hf.convert.workspace import changes
 from so2sat_hf.errors import SourceError
@@ -134,11 +135,12 @@ def test_a_damaged_table_is_one_clear_error(membership: Membership, tmp_path: Pa
 def test_a_build_says_what_it_will_redo(source: RawSource, tmp_path: Path) -> None:
     """Version 3 later: all data files are others."""
     out = tmp_path / "out"
-    assert changes(out, ["data/train/00000-of-00001.parquet"]) is None
+    plan = draw(source, BuildOptions())
+    assert changes(out, plan, ()) == []
     build(source, out, jobs=1)
-    same = [shard.path for shard in open_built(out).manifest.shards]
 
-    assert changes(out, same) is None
-    said = changes(out, ["data/train/r1-00000-of-00001.parquet"])
-    assert said is not None
-    assert "holds 3 data files; the patches are now grouped into 1 others" in said
+    assert changes(out, plan, ()) == []
+    (said,) = changes(out, draw(source, BuildOptions(), drawn(source, "random")), ())
+    assert "holds 3 data files; the patches are now in 9 others" in said
+    (said,) = changes(out, draw(source, BuildOptions(columns=("sen2", "geo"))), ())
+    assert said.endswith("loses sen1, which this build leaves out.")
