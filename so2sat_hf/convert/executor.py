@@ -6,11 +6,11 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, as_completed
 from concurrent.futures import wait as wait_for_futures
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from types import FrameType
@@ -51,21 +51,20 @@ def run(
         So2SatError: a worker process was killed from outside.
     """
     jobs = min(jobs or num_cores(), len(tasks))
-    if executor is None and jobs <= 1:
-        for key, task in tasks.items():
-            yield key, function(task)
-        return
     with _noticed() as interrupted:
         try:
             if executor is not None:
                 results = _submit_all(function, tasks, executor)
+            elif jobs <= 1:
+                results = ((key, function(task)) for key, task in tasks.items())
             else:
                 crews = started(jobs) if crew is None else nullcontext(crew)
                 results = _work(function, tasks, crews)
-            for result in results:
-                yield result
-                if interrupted.is_set():
-                    raise KeyboardInterrupt
+            with closing(results):
+                for result in results:
+                    yield result
+                    if interrupted.is_set():
+                        raise KeyboardInterrupt
         except BrokenProcessPool as error:
             if interrupted.is_set():
                 raise KeyboardInterrupt from error
@@ -74,7 +73,7 @@ def run(
 
 def _work(
     function: Callable[[Task], Result], tasks: Mapping[Key, Task], crews: AbstractContextManager["Crew"]
-) -> Iterator[tuple[Key, Result]]:
+) -> Generator[tuple[Key, Result], None, None]:
     with crews as crew:
         yield from _Shift(function, tasks, crew).results()
 
@@ -90,7 +89,7 @@ def _worker_died() -> So2SatError:
 
 def _submit_all(
     function: Callable[[Task], Result], tasks: Mapping[Key, Task], executor: Executor
-) -> Iterator[tuple[Key, Result]]:
+) -> Generator[tuple[Key, Result], None, None]:
     futures = {executor.submit(function, task): key for key, task in tasks.items()}
     try:
         for future in as_completed(futures):

@@ -91,24 +91,25 @@ def readme_path(folder: Path) -> Path:
 def write(contents: Contents, repo: str | None = None) -> str:
     """Return the card of a dataset; see :func:`page`."""
     template = (files(__package__) / "templates" / TEMPLATE).read_text(encoding="utf-8")
+    return fill(template, values_of(contents, repo), flags(contents, repo))
+
+
+def values_of(contents: Contents, repo: str | None = None) -> dict[str, str]:
+    """Return what stands in the places of the template."""
     places = {
         "repo": repo or ".",
         "repo_note": "or the path of a folder with these files" if repo else "the folder with this README",
         "repo_files": f"hf://datasets/{repo}/" if repo else "",
         "repo_file": "hf://datasets/{repo}/" if repo else "{repo}/",
     }
-    return fill(template, values_of(contents) | places, flags(contents) | {"hub": repo is not None})
+    return places | _constants() | _costs(contents) | _tables(contents) | _words(contents)
 
 
-def values_of(contents: Contents) -> dict[str, str]:
-    """Return what stands in the places of the template."""
-    return _constants() | _costs(contents) | _tables(contents) | _words(contents)
-
-
-def flags(contents: Contents) -> dict[str, bool]:
+def flags(contents: Contents, repo: str | None = None) -> dict[str, bool]:
     """Return which passages of the template apply."""
     names = {config.name for config in contents.configs}
     return {
+        "hub": repo is not None,
         "built": contents.num_bytes is not None,
         "whole": contents.is_whole,
         "picture": contents.with_picture,

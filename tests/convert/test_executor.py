@@ -1,6 +1,8 @@
 """Independent tasks, here, in processes, on a borrowed executor: each result once, failures at once."""
 
+import contextlib
 import os
+import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -77,3 +79,21 @@ def test_a_killed_worker_is_an_error_with_a_remedy() -> None:
     """As when the system runs out of memory."""
     with pytest.raises(So2SatError, match=r"a worker process died.*\n.*fewer --jobs"):
         list(run(die, {n: n for n in range(6)}, jobs=2))
+
+
+def swallow(number: int) -> int:
+    """Interrupt, and lose it, as Python does in the middle of a destructor."""
+    with contextlib.suppress(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.05)
+    return number
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_an_interrupt_is_not_lost(jobs: int) -> None:
+    """Wherever it comes, the run ends after the task at hand."""
+    done: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        done.extend(key for key, _ in run(swallow, dict.fromkeys("abcdef", 1), jobs=jobs))
+    assert len(done) < 6
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
