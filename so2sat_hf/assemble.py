@@ -141,5 +141,4 @@ def extras(
     scale = None
     if stretch == "percentile" and "rgb" in companions and "sen2" in source.columns:
         scale = Scale(stretch, percentiles(source, progress=progress))
-    pictures = {PICTURE: lambda blueprint: class_picture(blueprint.source, columns=blueprint.columns)}
-    return Extras(membership, planners(companions, scale=scale), pictures, card.page)
+    return Extras(membership, planners(companions, scale=scale), {PICTURE: class_picture}, card.page)

@@ -7,7 +7,8 @@
     │   └── GeolocationError    positions, EPSG codes or cities that cannot be right
     ├── LossyError          a value cannot be stored exactly
     ├── FolderError         an output folder cannot be used, or holds something unexpected
-    └── VerificationError   a built folder differs from its manifest or its source
+    ├── VerificationError   a built folder differs from its manifest or its source
+    └── HubError            the Hugging Face Hub refuses, is silent, or holds something else by now
 """
 
 
@@ -64,3 +65,10 @@ class FolderError(So2SatError):
 
 class VerificationError(So2SatError):
     """A built folder differs from its manifest or from its source."""
+
+
+class HubError(So2SatError):
+    """The Hugging Face Hub refuses, is silent, or holds something else by now."""
+
+    def __str__(self) -> str:
+        return super().__str__().replace("\n ", ";")

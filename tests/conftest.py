@@ -2,12 +2,17 @@
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="so2sat-hf-home-")  # before datasets is imported
+from hub_address import HUB_SOCKET, HUB_URL
+
+# All of these before datasets is imported.
+os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="so2sat-hf-home-")
+os.environ["HF_ENDPOINT"] = HUB_URL
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HUB_DISABLE_XET"] = "1"
 os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
 
 import h5py
@@ -20,6 +25,9 @@ from so2sat_hf.synthetic import write_raw
 
 settings.register_profile("so2sat", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("so2sat")
+
+if TYPE_CHECKING:
+    from local_hub import LocalHub
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
@@ -89,3 +97,87 @@ def write_geo() -> Callable[..., Path]:
         return path
 
     return write
+
+
+def pytest_unconfigure() -> None:
+    HUB_SOCKET.close()
+
+
+@pytest.fixture(scope="session")
+def hub_server() -> Iterator["LocalHub"]:
+    """Serve the local Hub at the address that every client has had since its import."""
+    from local_hub import serving
+
+    with serving(HUB_SOCKET) as hub:
+        yield hub
+
+
+@pytest.fixture
+def hub(hub_server: "LocalHub", tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator["LocalHub"]:
+    """Empty local Hub; clients of this process may ask it, without a token, and with empty caches."""
+    from huggingface_hub import HfFileSystem
+
+    home = tmp_path / "hf-home"
+    hub_server.reset()
+    HfFileSystem.clear_instance_cache()  # they remember listings
+    for name, value in _hub_variables(home).items():
+        monkeypatch.setenv(name, value)
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    _redirect_caches(home, monkeypatch)
+    yield hub_server
+    hub_server.reset()  # whoever still waits for an answer is let go
+
+
+def _hub_variables(home: Path) -> dict[str, str]:
+    """Return the environment of clients that may ask the local Hub."""
+    home.mkdir()
+    # Without it clients would ask the Hub for this list, once a day.
+    (home / ".agent_harnesses.json").write_text('{"harnesses": {}, "standardEnvVars": []}')
+    ours = {"HF_ENDPOINT": HUB_URL, "HF_HOME": str(home), "HF_HUB_OFFLINE": "0"}
+    return {**ours, "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+
+
+def _redirect_caches(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give huggingface_hub and datasets, which read the environment once, other folders."""
+    import datasets.config
+    from huggingface_hub import constants
+
+    theirs: dict[str, Any] = {
+        "HF_HUB_OFFLINE": False,
+        "HF_HUB_DISABLE_TELEMETRY": True,
+        "HF_HOME": str(home),
+        "HF_HUB_CACHE": str(home / "hub"),
+        "HUGGINGFACE_HUB_CACHE": str(home / "hub"),
+        "HF_ASSETS_CACHE": str(home / "assets"),
+        "HF_TOKEN_PATH": str(home / "token"),
+        "HF_STORED_TOKENS_PATH": str(home / "stored_tokens"),
+        "AGENT_HARNESSES_PATH": str(home / ".agent_harnesses.json"),
+    }
+    for name, value in theirs.items():
+        monkeypatch.setattr(constants, name, value)
+    theirs = {
+        "HF_HUB_OFFLINE": False,
+        "HF_DATASETS_OFFLINE": False,
+        "HF_CACHE_HOME": str(home),
+        "HF_DATASETS_CACHE": home / "datasets",
+        "HF_MODULES_CACHE": home / "modules",
+        "DOWNLOADED_DATASETS_PATH": home / "datasets" / "downloads",
+        "EXTRACTED_DATASETS_PATH": home / "datasets" / "downloads" / "extracted",
+    }
+    for name, value in theirs.items():
+        monkeypatch.setattr(datasets.config, name, value)
+
+
+@pytest.fixture
+def login(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Let huggingface_hub find a token."""
+    return lambda token: monkeypatch.setenv("HF_TOKEN", token)
+
+
+@pytest.fixture
+def hub_environment(hub: "LocalHub", tmp_path: Path) -> dict[str, str]:
+    """Environment of a subprocess that may ask the local Hub: empty caches, no token."""
+    keep = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
+    quiet = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
+    return {**keep, **quiet, **_hub_variables(tmp_path / "hf-home-of-subprocess")}

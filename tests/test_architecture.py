@@ -36,8 +36,8 @@ DOORS = {
     "pyproj": {"convert/geolocation"},
     "rasterio": set(),
     "huggingface_hub": {"hub/repository"},
-    "httpx": {"hub/transfer"},
-    "httpx2": {"hub/transfer"},
+    "httpx": {"hub/session", "hub/transfer"},
+    "httpx2": {"hub/session", "hub/transfer"},
     "matplotlib": set(),
     "torch": set(),
     "transformers": set(),
@@ -46,13 +46,17 @@ DOORS = {
         "convert/readme",
         "companions/index",
         "companions/rgb",
+        "hub/trial",
         "so2sat_lcz42",
         "demo",
     },
     "PIL": {"companions/rgb", "pages/classes", "pages/contact_sheet"},
     "click": {
         "cli",
-        *(f"cli/{name}" for name in ("build", "card", "convert", "hub", "look", "measure", "progress")),
+        *(
+            f"cli/{name}"
+            for name in ("build", "card", "convert", "hub", "look", "measure", "progress", "publish")
+        ),
     },
     "tqdm": {"cli/progress"},
     "xxhash": {"companions/match", "companions/mini"},
@@ -61,8 +65,12 @@ DOORS = {
 PURE = {
     "errors",
     "facts/nouns",
+    "hub/address",
     "hub/answer",
     "hub/contents",
+    "hub/push_words",
+    "hub/refusal",
+    "hub/remote",
     "hub/tables",
     *(
         f"convert/{name}"

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 import click
 
 from so2sat_hf.cli.progress import bar, counted, note, unpacking, warn
+from so2sat_hf.cli.source import address_of, has_version_3, is_raw, open_folder, open_published
 from so2sat_hf.errors import So2SatError
 
 if TYPE_CHECKING:
     from so2sat_hf.convert.build import BuildReport
     from so2sat_hf.convert.membership import Membership
     from so2sat_hf.convert.patches import Source
-    from so2sat_hf.convert.raw import RawSource
 
 PATH = click.Path(path_type=Path)
 JOBS = click.option(
@@ -21,7 +21,7 @@ JOBS = click.option(
 
 
 @click.command(short_help="Convert HDF5 files into a dataset that load_dataset opens.")
-@click.argument("source", type=PATH)
+@click.argument("source")
 @click.argument("out", type=PATH)
 @click.option(
     "--format",
@@ -34,6 +34,14 @@ JOBS = click.option(
 @click.option(
     "--columns", help="Comma-separated, e.g. sen2,geo; id and label always come along. Default: all."
 )
+@click.option(
+    "--split",
+    "splits",
+    multiple=True,
+    type=click.Choice(["train", "validation", "test"]),
+    help="Only this split, as if SOURCE had no other; may be repeated.",
+)
+@click.option("--revision", help="Commit, tag or branch of a dataset on the Hub; default: main.")
 @click.option(
     "--sen2-dtype",
     default="float32",
@@ -58,9 +66,8 @@ JOBS = click.option(
 )
 @click.option(
     "--companions",
-    default="index,rgb,mini",
-    show_default=True,
-    help="Comma-separated configs beside the data; empty for none.",
+    help="Comma-separated configs beside the data; empty for none. Default: index,rgb,mini,"
+    " but none from the Hub.",
 )
 @click.option(
     "--rgb",
@@ -78,11 +85,13 @@ JOBS = click.option(
 )
 @click.option("--work", type=PATH, help="Where .h5.gz files are unpacked; default: beside them.")
 def build(
-    source: Path,
+    source: str,
     out: Path,
     *,
     file_format: str,
     columns: str | None,
+    splits: tuple[str, ...],
+    revision: str | None,
     sen2_dtype: str,
     rows_per_shard: int | None,
     jobs: int | None,
@@ -91,7 +100,7 @@ def build(
     membership: Path | None,
     no_match: bool,
     complete: bool,
-    companions: str,
+    companions: str | None,
     stretch: str,
     strict: bool,
     checksum: bool,
@@ -100,43 +109,42 @@ def build(
     """Convert SOURCE into OUT, checking that every value survives.
 
     SOURCE is the folder with training.h5, validation.h5, testing.h5 (those that you have, plain or .gz) and
-    their geo files, or a folder built before. Folders random and block of version 3 beside these files are
-    matched with them, and become configs of the same dataset. Interrupted, the same command continues.
+    their geo files, a folder built before, or a dataset on the Hub: OWNER/NAME, fetched file by file at one
+    commit, so that the disk holds OUT and one more file for each process. What lies on this machine comes
+    first. Folders random and block of version 3 beside the HDF5 files are matched with them, and become
+    configs of the same dataset. Interrupted, the same command continues.
 
     \b
     Example:  so2sat build raw out
               so2sat build out shards --format arrow
+              so2sat build zhu-xlab/So2Sat-LCZ42 shards --format arrow --split train
     """
     from so2sat_hf.assemble import extras
-    from so2sat_hf.companions.planners import planners
+    from so2sat_hf.companions.planners import NAMES, planners
     from so2sat_hf.convert.build import build as run_build
     from so2sat_hf.convert.build import draw
     from so2sat_hf.convert.options import BuildOptions
-    from so2sat_hf.convert.raw import RawSource
-    from so2sat_hf.convert.source import open_source
     from so2sat_hf.convert.workspace import changes, check_output
 
     if no_match and membership:
         raise So2SatError("--no-match", found="together with --membership", expected="one of them")
-    options, names = (
-        BuildOptions(file_format, _names(columns), sen2_dtype, rows_per_shard),
-        _names(companions),
-    )
+    options = BuildOptions(file_format, _names(columns), sen2_dtype, rows_per_shard)
+    address = address_of(source, revision)
+    names = _names(companions) if companions is not None else () if address else NAMES
     planners(names)
     check_output(out)
-    with unpacking() as unpack_progress:
-        opened = open_source(
-            source, work=work, drop_geo=drop_geo, allow_rounding=allow_rounding, progress=unpack_progress
-        )
-    if isinstance(opened, RawSource):
-        opened = _checked(opened, strict=strict, checksum=checksum)
-    else:
-        _refuse_raw_options(
-            strict=strict, checksum=checksum, allow_rounding=allow_rounding, drop_geo=drop_geo
-        )
+    raw_options = {"strict": strict, "checksum": checksum, "allow_rounding": allow_rounding}
+    raw_options["drop_geo"] = drop_geo
+    is_matched = not (no_match or membership) and has_version_3(source)
+    opened = (
+        open_published(address, splits, raw_options, companions=names, membership=membership)
+        if address
+        else open_folder(source, () if is_matched else splits, raw_options, work)
+    )
     known = None
     if not no_match:
         known = _membership(opened, membership, complete=complete, jobs=jobs, work=work)
+    opened = opened.only(splits)
     with bar(sum(opened.num_rows.values()), "patches", "measure") as advance:
         more = extras(opened, known, companions=names, stretch=stretch, progress=advance)
     for change in changes(out, draw(opened, options, known), names):
@@ -144,26 +152,12 @@ def build(
     with counted("rows", "build") as advance_to:
         report = run_build(opened, out, options, extras=more, jobs=jobs, progress=advance_to)
     _tell(out, report)
-    against = f" --against {source}" if isinstance(opened, RawSource) else ""
+    against = f" --against {source}" if is_raw(opened) else ""
     note(f"Next: so2sat verify {out}{against}\n      load_dataset({str(out)!r})")
 
 
 def _names(text: str | None) -> tuple[str, ...]:
     return tuple(name.strip() for name in (text or "").split(",") if name.strip())
-
-
-def _checked(source: "RawSource", *, strict: bool, checksum: bool) -> "RawSource":
-    """Say how files differ from the published ones, or refuse them."""
-    from so2sat_hf.convert.raw import checksummed, differences, require_published
-
-    if strict:
-        require_published(source)
-    for difference in differences(source):
-        warn(difference)
-    if not checksum:
-        return source
-    with bar(sum(path.stat().st_size for path in source.paths()), "B", "hash") as advance:
-        return checksummed(source, strict=strict, progress=advance)
 
 
 def _membership(
@@ -213,18 +207,6 @@ def _tell(out: Path, report: "BuildReport") -> None:
     click.echo(f"versions: {versions}" + (f"; beside them: {names}" if names else ""))
     for column, error in manifest.rounding.items():
         warn(f"{column} was rounded by up to {error:.3g}; the manifest says so")
-
-
-def _refuse_raw_options(**options: bool) -> None:
-    """Say which options mean nothing for a folder that was built."""
-    for name, given in options.items():
-        if given:
-            raise So2SatError(
-                f"--{name.replace('_', '-')}",
-                found="SOURCE is a folder that was built",
-                expected="this option with the HDF5 files only",
-                remedy="leave it out; --columns chooses what is kept of a built folder",
-            )
 
 
 @click.command(short_help="Find the patches of version 3 among those of version 2.")

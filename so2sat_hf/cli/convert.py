@@ -102,15 +102,19 @@ def verify(out: Path, *, against: Path | None, jobs: int | None, work: Path | No
     Example:  so2sat verify out --against raw
     """
     from so2sat_hf.convert.manifest import Manifest
-    from so2sat_hf.convert.raw import open_raw
+    from so2sat_hf.convert.raw import open_raw, splits_of
     from so2sat_hf.convert.verify import verify as run_verify
 
     manifest = Manifest.read(out)
     raw = None
     if against is not None:
+        splits = tuple(split for split in splits_of(against) if split in manifest.splits_of_sources)
+        others = [split for split in splits_of(against) if split not in (splits or splits_of(against))]
+        if others:
+            warn(f"{out} was built without {', '.join(others)}: nothing is compared with them")
         with unpacking() as unpack_progress:
             drop_geo = "city" not in manifest.columns
-            raw = open_raw(against, work=work, drop_geo=drop_geo, progress=unpack_progress)
+            raw = open_raw(against, work=work, drop_geo=drop_geo, splits=splits, progress=unpack_progress)
     with bar(manifest.num_rows, "patches", "verify") as advance:
         result = run_verify(out, raw, jobs=jobs, progress=advance)
     for problem in result.problems[:MAX_PROBLEMS]:

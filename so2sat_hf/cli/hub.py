@@ -74,8 +74,9 @@ def download(
     from so2sat_hf import facts
     from so2sat_hf.hub.download import download as run_download
     from so2sat_hf.hub.listing import describe, describe_addresses, readable
+    from so2sat_hf.hub.patience import Patience
     from so2sat_hf.hub.pieces import Selection, plan_download, size_of
-    from so2sat_hf.hub.transfer import Patience, Watch
+    from so2sat_hf.hub.transfer import Watch
 
     given: dict[str, object] = {
         "--from": mirror,

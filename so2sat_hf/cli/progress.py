@@ -38,7 +38,14 @@ def counted(unit: str, title: str) -> Iterator[Callable[[int, int], None]]:
     """Show a bar whose length is known later; yields a function to call with (done, in all)."""
     from tqdm import tqdm
 
-    with tqdm(unit=f" {unit}", desc=title, disable=None, dynamic_ncols=True, smoothing=0.1) as shown:
+    with tqdm(
+        unit=f" {unit}",
+        unit_scale=unit == "B",
+        desc=title,
+        disable=None,
+        dynamic_ncols=True,
+        smoothing=0.1,
+    ) as shown:
 
         def advance_to(done: int, total: int) -> None:
             shown.total = total

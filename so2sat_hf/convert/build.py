@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from so2sat_hf.convert.patches import Rows, Source
 from so2sat_hf.convert.plan import plan_shards
 from so2sat_hf.convert.records import Companion, CompanionFile, FileRecord, ShardRecord, SplitRecord
 from so2sat_hf.convert.shard import STATISTICS_SPLIT, FileTask, Receipt, write_file
+from so2sat_hf.convert.space import check_space
 from so2sat_hf.convert.table import schema
 from so2sat_hf.convert.workspace import Workspace, locked
 from so2sat_hf.errors import FolderError, SourceError
@@ -47,8 +48,8 @@ class Extras:
     companions: tuple[Planner, ...] = ()
     """Plan the configs beside the data."""
 
-    pictures: Mapping[str, Callable[[Blueprint], bytes | None]] = field(default_factory=dict)
-    """Path -> draws it; None where there is nothing to draw."""
+    pictures: Mapping[str, Callable[[Source], bytes | None]] = field(default_factory=dict)
+    """Path -> draws it from the patches that were built; None where there is nothing to draw."""
 
     page: Callable[[Manifest, Mapping[str, str]], str] = readme.page
     """Writes what follows the YAML in the README, from the manifest and its texts (path -> content)."""
@@ -98,15 +99,11 @@ def build(
         FolderError: the folder cannot be used or written.
     """
     options, extras, out = options or BuildOptions(), extras or Extras(), out.resolve()
-    if isinstance(source, BuiltSource):
-        if source.folder.resolve() == out:
-            raise FolderError(
-                out, found="source and output are the same folder", remedy="choose another output"
-            )
-        source.check_hashes()
+    _check_source(source, out)
     blueprint = draw(source, options, extras.membership)
     plan = _plan(blueprint, options)
     workspace = Workspace(out, plan)
+    blueprint = _with_copies(blueprint, workspace)
     with locked(out):
         workspace.prepare()
         with _crew(blueprint, workspace, jobs, executor) as crew:
@@ -115,22 +112,42 @@ def build(
             done = workspace.receipts({key: task.path for key, task in tasks.items()})
             reused = len(done)
             missing = {key: task for key, task in tasks.items() if key not in done}
+            check_space(blueprint, workspace, missing.values(), jobs or num_cores())
             _report(progress, tasks, done)
             for key, receipt in run(write_file, missing, jobs=jobs, executor=executor, crew=crew):
                 done[key] = receipt
                 _report(progress, tasks, done)
         _check_unchanged(source, plan)
-        receipts = [done[key] for key in tasks]
-        small = {path: data for path, draw in extras.pictures.items() if (data := draw(blueprint))}
-        texts = _statistics(receipts[: len(blueprint.shards)])
-        small |= {name: text.encode() for name, text in texts.items()}
-        manifest = _manifest(blueprint, beside, receipts, small)
-        page = readme.render(manifest, extras.page, texts)
-        small |= {MANIFEST: manifest.to_json().encode(), README: page.encode()}
+        manifest = _manifest(blueprint, beside, [done[key] for key in tasks])
+        manifest, small = _small_files(manifest, [done[key] for key in tasks], workspace, extras)
+        _clear_copies(blueprint)
         keys = {task.path: key for key, task in tasks.items()}
         if missing or not workspace.is_published(small, keys):
             workspace.publish(manifest, small, keys)
     return BuildReport(manifest, written=len(missing), reused=reused)
+
+
+def _check_source(source: Source, out: Path) -> None:
+    """Refuse a built folder that is damaged, or the output itself."""
+    if isinstance(source, BuiltSource):
+        if source.shelf.is_at(out):
+            raise FolderError(
+                out, found="source and output are the same folder", remedy="choose another output"
+            )
+        source.check_hashes()
+
+
+def _with_copies(blueprint: Blueprint, workspace: Workspace) -> Blueprint:
+    """Tell a source whose files are elsewhere where they may lie meanwhile."""
+    if not isinstance(blueprint.source, BuiltSource):
+        return blueprint
+    shelf = blueprint.source.shelf.with_copies(workspace.copies)
+    return replace(blueprint, source=replace(blueprint.source, shelf=shelf))
+
+
+def _clear_copies(blueprint: Blueprint) -> None:
+    if isinstance(blueprint.source, BuiltSource):
+        blueprint.source.shelf.clear()
 
 
 def draw(source: Source, options: BuildOptions, membership: Membership | None = None) -> Blueprint:
@@ -224,12 +241,8 @@ def _check_unchanged(source: Source, plan: Mapping[str, object]) -> None:
         )
 
 
-def _manifest(
-    blueprint: Blueprint,
-    beside: Sequence[CompanionPlan],
-    receipts: Sequence[Receipt],
-    small: Mapping[str, bytes],
-) -> Manifest:
+def _manifest(blueprint: Blueprint, beside: Sequence[CompanionPlan], receipts: Sequence[Receipt]) -> Manifest:
+    """Return the manifest of the files with rows."""
     by_path = {receipt.path: receipt for receipt in receipts}
     data = {shard: by_path[shard.path] for shard in blueprint.shards}
     cells = {}
@@ -256,9 +269,22 @@ def _manifest(
         layout=blueprint.layout,
         cells=cells,
         shards=tuple(ShardRecord(r.path, s.cell.key, r.rows, r.bytes, r.sha256) for s, r in data.items()),
-        files=tuple(FileRecord(n, len(d), hashlib.sha256(d).hexdigest()) for n, d in small.items()),
         companions=tuple(_companion(plan, by_path) for plan in beside),
     )
+
+
+def _small_files(
+    manifest: Manifest, receipts: Sequence[Receipt], workspace: Workspace, extras: Extras
+) -> tuple[Manifest, dict[str, bytes]]:
+    """Return the whole manifest, and path -> content of all that no task wrote, in the order to write it."""
+    built = BuiltSource(workspace.shelf, manifest)
+    small = {path: data for path, draw in extras.pictures.items() if (data := draw(built))}
+    texts = _statistics(receipts[: len(manifest.shards)])
+    small |= {name: text.encode() for name, text in texts.items()}
+    files = (FileRecord(name, len(data), hashlib.sha256(data).hexdigest()) for name, data in small.items())
+    manifest = replace(manifest, files=tuple(files))
+    page = readme.render(manifest, extras.page, texts)
+    return manifest, small | {MANIFEST: manifest.to_json().encode(), README: page.encode()}
 
 
 def _companion(plan: CompanionPlan, by_path: Mapping[str, Receipt]) -> Companion:

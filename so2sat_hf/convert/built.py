@@ -1,4 +1,4 @@
-"""A built folder as a source: Parquet becomes Arrow shards on a training machine, without the HDF5."""
+"""What was built before as a source: Parquet becomes Arrow shards on a training machine, without the HDF5."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from so2sat_hf.convert.cells import Cell
 from so2sat_hf.convert.manifest import MANIFEST, Manifest
-from so2sat_hf.convert.patches import GEO_COLUMNS, PatchBlock, Rows, SourceRecord, parse_id
-from so2sat_hf.convert.reading import read_rows, read_tables
-from so2sat_hf.convert.records import ShardRecord
+from so2sat_hf.convert.patches import GEO_COLUMNS, PatchBlock, Rows, SourceRecord, chosen_splits, parse_id
+from so2sat_hf.convert.reading import read_rows
+from so2sat_hf.convert.records import CompanionFile, ShardRecord
+from so2sat_hf.convert.shelf import FolderShelf, Shelf
 from so2sat_hf.convert.table import to_block
-from so2sat_hf.convert.unpack import sha256_of
 from so2sat_hf.errors import SourceError
 
 RASTER = ("sen1_row", "sen1_col", "sen2_row", "sen2_col")
@@ -24,13 +24,22 @@ as the publisher numbers them in ``coord`` of the geo files of 2025; those of 20
 
 @dataclass(frozen=True, slots=True)
 class BuiltSource:
-    """A folder that ``so2sat build`` wrote: a :class:`~so2sat_hf.convert.patches.Source`."""
+    """What ``so2sat build`` wrote, wherever it lies: a :class:`~so2sat_hf.convert.patches.Source`."""
 
-    folder: Path
-    """Holds ``manifest.json``."""
+    shelf: Shelf
+    """Lends its files."""
 
     manifest: Manifest
-    """Read once; decides what the folder holds."""
+    """Read once; decides what there is."""
+
+    def only(self, splits: tuple[str, ...]) -> "BuiltSource":
+        """Return the source as if nothing but these splits had been built; empty for all.
+
+        Raises:
+            SourceError: it has no such split.
+        """
+        wanted = chosen_splits(splits, self.num_rows, self.shelf.name)
+        return self if wanted == tuple(self.num_rows) else replace(self, manifest=self.manifest.only(wanted))
 
     @property
     def num_rows(self) -> Mapping[str, int]:
@@ -54,7 +63,7 @@ class BuiltSource:
             return np.array([parse_id(text)[1] for text in ids.to_pylist()], np.int64)
         except (ValueError, AttributeError) as error:
             raise SourceError(
-                self.folder,
+                self.shelf.name,
                 found=f"ids of {split} that cannot be right ({error})",
                 expected="ids such as training/000123",
                 remedy="`so2sat verify` tells which files are damaged; build or copy them again",
@@ -66,10 +75,7 @@ class BuiltSource:
         if index is None:
             return None
         tables = [
-            table
-            for file in index.files
-            if file.split == split
-            for table in read_tables(self.folder, file, list(RASTER))
+            table for file in index.files if file.split == split for table in self._read(file, list(RASTER))
         ]
         numbers = np.stack([pa.concat_tables(tables).column(name).to_numpy() for name in RASTER], axis=1)
         ordered = np.empty_like(numbers)
@@ -85,8 +91,16 @@ class BuiltSource:
         return pa.chunked_array(parts)
 
     def _parts(self, shard: ShardRecord, name: str) -> Iterator[pa.Array]:
-        for table in read_tables(self.folder, shard, [name]):
+        for table in self._read(shard, [name]):
             yield from table.column(name).chunks
+
+    def _read(
+        self, file: ShardRecord | CompanionFile, columns: list[str], rows: Rows | None = None
+    ) -> Iterator[pa.Table]:
+        """Yield some rows of a file, or a column of all of them, a few hundred at a time."""
+        again = rows is None or len(rows) < file.rows
+        with self.shelf.lend(file, again=again) as path:
+            yield from read_rows(path, range(file.rows) if rows is None else rows, columns)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -99,25 +113,16 @@ class BuiltSource:
         return self.manifest.geolocation
 
     def fingerprint(self) -> Mapping[str, object]:
-        """The digest of the manifest covers every byte of the data; size and age of each file its damage."""
-        stats = {shard.path: (self.folder / shard.path).stat() for shard in self.manifest.shards}
-        files = {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
-        return {MANIFEST: self.manifest.digest, **files}
+        """The digest of the manifest covers every byte of the data; the shelf tells of damage since."""
+        return {MANIFEST: self.manifest.digest, **self.shelf.fingerprint(self.manifest.shards)}
 
     def check_hashes(self) -> None:
-        """Read every data file and compare its hash with the manifest.
+        """Compare every data file with the manifest, unless that happens whenever one is read.
 
         Raises:
             SourceError: a file was changed or damaged since it was built.
         """
-        for shard in self.manifest.shards:
-            if sha256_of(self.folder / shard.path) != shard.sha256:
-                raise SourceError(
-                    self.folder / shard.path,
-                    found="another sha256 than in the manifest: the file was changed or damaged",
-                    expected="the file that `so2sat build` wrote",
-                    remedy="copy it again, or build the folder again",
-                )
+        self.shelf.check(self.manifest.shards)
 
     def records(self) -> tuple[SourceRecord, ...]:
         """The published files that the folder was built from."""
@@ -152,19 +157,23 @@ class BuiltSource:
         for shard in self.manifest.shards_of(split):
             low, high = np.searchsorted(numbers, (offset, offset + shard.rows))
             if low < high:
-                yield from read_rows(self.folder / shard.path, numbers[low:high] - offset, columns)
+                yield from self._read(shard, columns, numbers[low:high] - offset)
             offset += shard.rows
 
 
-def open_built(folder: Path) -> BuiltSource:
+def open_built(folder: Path, splits: tuple[str, ...] = ()) -> BuiltSource:
     """Open a built folder as a source.
+
+    Args:
+        folder: holds ``manifest.json``.
+        splits: as if there were no others; empty for all.
 
     Raises:
         FolderError: no manifest.
-        SourceError: a file of the manifest is missing or has another size.
+        SourceError: no such split, or a file of the manifest is missing or has another size.
     """
-    manifest = Manifest.read(folder)
-    for shard in manifest.shards:
+    source = BuiltSource(FolderShelf(folder.resolve()), Manifest.read(folder)).only(splits)
+    for shard in source.manifest.shards:
         path = folder / shard.path
         size = path.stat().st_size if path.is_file() else None
         if size != shard.bytes:
@@ -174,4 +183,4 @@ def open_built(folder: Path) -> BuiltSource:
                 expected=f"{shard.bytes:,} bytes, as {MANIFEST} says",
                 remedy="build the folder again, or copy the file again",
             )
-    return BuiltSource(folder.resolve(), manifest)
+    return source

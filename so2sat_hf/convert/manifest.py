@@ -2,13 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from so2sat_hf.convert.cells import Cell, splits_of
 from so2sat_hf.convert.check import check
-from so2sat_hf.convert.patches import SourceRecord
+from so2sat_hf.convert.patches import FILE_OF_SPLIT, SourceRecord
 from so2sat_hf.convert.records import Companion, CompanionFile, FileRecord, ShardRecord, SplitRecord
 from so2sat_hf.errors import FolderError
 
@@ -127,6 +127,29 @@ class Manifest:
         """The files of one split, in order."""
         return tuple(shard for shard in self.shards if shard.split == split)
 
+    @property
+    def splits_of_sources(self) -> tuple[str, ...]:
+        """Splits whose published file it was made from, in the order train, validation, test."""
+        stems = {record.name.partition(".")[0] for record in self.sources}
+        return tuple(split for split, stem in FILE_OF_SPLIT.items() if stem in stems)
+
+    def only(self, splits: Collection[str]) -> "Manifest":
+        """Return what it would say if nothing but these splits had been built; files without rows apart."""
+        left_out = [stem for split, stem in FILE_OF_SPLIT.items() if split not in splits]
+        names = {f"{stem}{end}" for stem in left_out for end in ("", "_geo")}
+        beside = (
+            replace(plan, files=tuple(file for file in plan.files if file.split in splits))
+            for plan in self.companions
+        )
+        return replace(
+            self,
+            sources=tuple(record for record in self.sources if record.name.partition(".")[0] not in names),
+            cells={key: cell for key, cell in self.cells.items() if Cell.parse(key).split in splits},
+            shards=tuple(shard for shard in self.shards if shard.split in splits),
+            files=(),
+            companions=tuple(plan for plan in beside if plan.files),
+        )
+
     def to_json(self) -> str:
         """Return the content of ``manifest.json``."""
         return json.dumps(asdict(self), indent=1) + "\n"
@@ -148,7 +171,16 @@ class Manifest:
     def read_file(cls, path: Path) -> "Manifest":
         """Read a manifest; see :meth:`read`."""
         try:
-            plain = json.loads(path.read_text())
+            content = path.read_bytes()
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        return cls.parse(content, path)
+
+    @classmethod
+    def parse(cls, content: str | bytes, path: object) -> "Manifest":
+        """Understand the content of a manifest; see :meth:`read`."""
+        try:
+            plain = json.loads(content)
             version = str(plain["format_version"])
             if _major(version) != _major(FORMAT_VERSION):
                 raise FolderError(
@@ -171,13 +203,15 @@ class Manifest:
             }
             manifest = cls(**{field.name: plain[field.name] for field in fields(cls)})
             check(manifest, MANIFEST)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise FolderError(
-                path,
-                found=f"cannot be read ({error!r})",
-                remedy="run `so2sat build` again: it writes it anew",
-            ) from error
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise _unreadable(path, error) from error
         return manifest
+
+
+def _unreadable(path: object, error: Exception) -> FolderError:
+    return FolderError(
+        path, found=f"cannot be read ({error!r})", remedy="run `so2sat build` again: it writes it anew"
+    )
 
 
 def _major(version: str) -> str:

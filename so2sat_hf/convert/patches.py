@@ -1,6 +1,6 @@
 """What flows from a source to a shard: a block of consecutive patches. Pure: no file is opened here."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from so2sat_hf.convert.cells import Cell
+from so2sat_hf.errors import SourceError
 
 PATCH_SIZE = 32
 """Rows and columns of a patch, in pixels of 10 m."""
@@ -185,3 +186,28 @@ def parse_id(text: str) -> tuple[str, int]:
     """
     file, _, row = text.rpartition("/")
     return file, int(row)
+
+
+def chosen_splits(wanted: Collection[str], known: Collection[str], place: object) -> tuple[str, ...]:
+    """Return the splits that somebody wants, in the order of the source; all of them for none.
+
+    Args:
+        wanted: names of splits; empty for all.
+        known: splits of the source, in order.
+        place: what an error is about.
+
+    Raises:
+        SourceError: the source has no such split.
+
+    >>> chosen_splits(("test", "train"), ("train", "validation", "test"), "raw")
+    ('train', 'test')
+    """
+    for name in wanted:
+        if name not in known:
+            raise SourceError(
+                place,
+                found=f"no split {name}",
+                expected=" or ".join(known),
+                remedy="leave it out, or give the files that hold it",
+            )
+    return tuple(name for name in known if name in (wanted or known))

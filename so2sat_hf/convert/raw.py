@@ -12,7 +12,15 @@ from so2sat_hf import facts
 from so2sat_hf.convert import hdf5
 from so2sat_hf.convert.cells import CULTURE_10, LAYOUTS, Cell
 from so2sat_hf.convert.hdf5 import SplitFile
-from so2sat_hf.convert.patches import COLUMNS, GEO_COLUMNS, SPLIT_OF_FILE, PatchBlock, Rows, SourceRecord
+from so2sat_hf.convert.patches import (
+    COLUMNS,
+    GEO_COLUMNS,
+    SPLIT_OF_FILE,
+    PatchBlock,
+    Rows,
+    SourceRecord,
+    chosen_splits,
+)
 from so2sat_hf.convert.unpack import sha256_of, unpack
 from so2sat_hf.errors import SourceError
 
@@ -35,6 +43,15 @@ class RawSource:
 
     layout: str = CULTURE_10
     """``culture_10``; ``random``, ``block`` or ``culture_10_v3`` for a split of version 3 by itself."""
+
+    def only(self, splits: tuple[str, ...]) -> "RawSource":
+        """Return the source as if there were no files of other splits; empty for all.
+
+        Raises:
+            SourceError: it has no such split.
+        """
+        wanted = chosen_splits(splits, self.num_rows, self.folder)
+        return replace(self, files=tuple(file for file in self.files if file.split in wanted))
 
     @property
     def num_rows(self) -> Mapping[str, int]:
@@ -117,6 +134,12 @@ def raw_files(folder: Path) -> list[Path]:
     return paths
 
 
+def splits_of(folder: Path) -> tuple[str, ...]:
+    """Return the splits whose files a folder holds, plain or gzipped."""
+    stems = {path.name.partition(".")[0] for path in raw_files(folder)}
+    return tuple(split for stem, split in SPLIT_OF_FILE.items() if stem in stems)
+
+
 def is_raw_folder(folder: Path) -> bool:
     """Whether a folder holds at least one published split file, plain or gzipped."""
     return bool(raw_files(folder))
@@ -128,6 +151,7 @@ def open_raw(
     work: Path | None = None,
     drop_geo: bool = False,
     allow_rounding: bool = False,
+    splits: tuple[str, ...] = (),
     progress: Callable[[str, int, int], None] | None = None,
 ) -> RawSource:
     """Open ``training.h5 validation.h5 testing.h5`` (those that are there) and their geo files.
@@ -137,6 +161,7 @@ def open_raw(
         work: where archives are unpacked; default: the folder itself.
         drop_geo: leave geolocation out even if geo files are there.
         allow_rounding: see :class:`RawSource`.
+        splits: leave the files of others alone; empty for all.
         progress: called with (file name, bytes done, bytes in all) while unpacking.
 
     Raises:
@@ -146,8 +171,11 @@ def open_raw(
     name, folder = Path(os.path.abspath(folder)).name, folder.resolve()  # noqa: PTH100 (keeps the name of a link)
     if work is not None and name in LAYOUTS:
         work /= name  # files of all versions have the same names
-    files = []
+    files, there = [], splits_of(folder)
+    wanted = chosen_splits(splits, there, folder) if there else ()
     for stem, split in SPLIT_OF_FILE.items():
+        if split in there and split not in wanted:
+            continue
         path = _find(folder, stem, work, progress)
         if path is not None:
             geo_path = None if drop_geo else _find(folder, f"{stem}_geo", work, progress)
@@ -163,15 +191,15 @@ def open_raw(
             else "give the folder that holds them; `so2sat synth` writes one with generated data",
         )
     _check_geo(folder, files)
-    layout = _layout(name, files)
+    layout = _layout(name, there)
     if layout != CULTURE_10:
         files = [replace(file, stem=f"{name}/{file.stem}") for file in files]
     return RawSource(tuple(files), allow_rounding, folder=folder, layout=layout)
 
 
-def _layout(name: str, files: list[SplitFile]) -> str:
+def _layout(name: str, splits: tuple[str, ...]) -> str:
     """Tell a split of version 3 by the name of its folder and the files that it holds."""
-    if [file.stem for file in files] == ["training", "testing"]:
+    if splits == ("train", "test"):
         return LAYOUTS.get(name, CULTURE_10)
     return CULTURE_10
 

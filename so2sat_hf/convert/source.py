@@ -15,6 +15,7 @@ def open_source(
     work: Path | None = None,
     drop_geo: bool = False,
     allow_rounding: bool = False,
+    splits: tuple[str, ...] = (),
     progress: Callable[[str, int, int], None] | None = None,
 ) -> RawSource | BuiltSource:
     """Open a folder as a source; a manifest tells a built one.
@@ -24,13 +25,14 @@ def open_source(
         work: see :func:`~so2sat_hf.convert.raw.open_raw`, as the others.
         drop_geo: leave geolocation out.
         allow_rounding: store the nearest value where none is exact.
+        splits: open these alone, as if there were no others; empty for all.
         progress: called while archives are unpacked.
 
     Raises:
         SourceError: neither kind of folder, or what it holds cannot be used.
     """
     if (path / MANIFEST).is_file():
-        return open_built(path)
+        return open_built(path, splits)
     if path.is_file():
         raise SourceError(
             path,
@@ -45,4 +47,11 @@ def open_source(
             expected="a folder with the published HDF5 files, or one that `so2sat build` wrote",
             remedy="give the folder that holds them; `so2sat synth` writes one with generated data",
         )
-    return open_raw(path, work=work, drop_geo=drop_geo, allow_rounding=allow_rounding, progress=progress)
+    return open_raw(
+        path,
+        work=work,
+        drop_geo=drop_geo,
+        allow_rounding=allow_rounding,
+        splits=splits,
+        progress=progress,
+    )

@@ -19,11 +19,14 @@ from typing import IO
 from so2sat_hf.convert.blueprint import Blueprint
 from so2sat_hf.convert.manifest import MANIFEST, README, STATISTICS, Manifest
 from so2sat_hf.convert.shard import Receipt, receipt_path, sync_folder, write_bytes, write_text
+from so2sat_hf.convert.shelf import FolderShelf
 from so2sat_hf.errors import FolderError
 
 WORK = ".so2sat"
 PLAN = "plan.json"
 PUBLISHING = "publishing"
+COPIES = "copies"
+"""Folder of a stage for files of the source, as long as they are needed."""
 
 UNFINISHED = """---
 configs:
@@ -55,6 +58,16 @@ class Workspace:
         self.stage = out / WORK / hashlib.sha256(text.encode()).hexdigest()[:16]
         self._plan_text = text
 
+    @property
+    def copies(self) -> Path:
+        """Where files of the source may lie for as long as they are needed; outlives a killed run."""
+        return self.stage / COPIES
+
+    @property
+    def shelf(self) -> FolderShelf:
+        """The finished files, with or without their final names."""
+        return FolderShelf(self.out, first=self.stage)
+
     def prepare(self) -> None:
         """Make the stage, drop those of other plans and the leftovers of a killed run."""
         with writable(self.out):
@@ -65,7 +78,8 @@ class Workspace:
             names = (README, MANIFEST, STATISTICS, PICTURES)
             small = (self.out.glob(f"{name}.*.part") for name in names)
             for part in chain(self.stage.rglob("*.part"), *small):
-                part.unlink(missing_ok=True)
+                if part.parent != self.copies:  # these are continued
+                    part.unlink(missing_ok=True)
         write_text(self.stage / PLAN, self._plan_text)
 
     def receipts(self, paths: Mapping[str, str]) -> dict[str, Receipt]:

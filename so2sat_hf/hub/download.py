@@ -9,9 +9,10 @@ from so2sat_hf.convert.unpack import unpack
 from so2sat_hf.errors import So2SatError, SourceError
 from so2sat_hf.facts import Mirror, SourceFile
 from so2sat_hf.hub.partial import CHUNK_BYTES
+from so2sat_hf.hub.patience import Patience
 from so2sat_hf.hub.pieces import Piece, Plan, State, check_space, size_of
 from so2sat_hf.hub.repository import file_request
-from so2sat_hf.hub.transfer import Patience, Remote, Wanted, Watch, fetch
+from so2sat_hf.hub.transfer import Remote, Wanted, Watch, fetch
 
 ALGORITHMS = ("sha256", "sha512", "md5")
 """Fields of a published file that hold a hash; the first one that is stated is compared."""

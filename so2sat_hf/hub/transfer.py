@@ -14,14 +14,9 @@ except ModuleNotFoundError:  # huggingface_hub 1 brings it under its former name
 from so2sat_hf.errors import SourceError
 from so2sat_hf.hub.answer import extent, retry_after, status
 from so2sat_hf.hub.partial import Origin, PartialFile
-
-PASSING = {408, 425, 429, 500, 502, 503, 504}
-"""Answers that may be another one in a while."""
+from so2sat_hf.hub.patience import PASSING, Passing, Patience, ignore, tried
 
 LINKED = "x-linked-etag"
-
-LONGEST_REQUEST = 600.0
-"""Seconds: a server that asks for a longer pause is left alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,50 +60,20 @@ class Remote:
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """How long to wait for a server, in seconds."""
-
-    tries: int = 7
-    """Requests in a row that fail without more bytes than before, until it is given up."""
-
-    first_wait: float = 1.0
-    """Pause after the first of them; doubled each time."""
-
-    longest_wait: float = 60.0
-    """No pause is longer, but for a server that asks for it."""
-
-    silence: float = 60.0
-    """Without a single byte, until the connection counts as lost."""
-
-
-def _ignore(*_: object) -> None:
-    """Say nothing."""
-
-
-@dataclass(frozen=True, slots=True)
 class Watch:
     """Who is told what happens; everything may be left out."""
 
-    fetched: Callable[[str, int, int], None] = _ignore
+    fetched: Callable[[str, int, int], None] = ignore
     """File name, bytes there, bytes in all."""
 
-    checked: Callable[[str, int, int], None] = _ignore
+    checked: Callable[[str, int, int], None] = ignore
     """File name, bytes hashed of those that were there before, bytes of them."""
 
-    unpacked: Callable[[str, int, int], None] = _ignore
+    unpacked: Callable[[str, int, int], None] = ignore
     """File name, bytes unpacked, bytes in all."""
 
-    say: Callable[[str], None] = _ignore
+    say: Callable[[str], None] = ignore
     """A sentence about something that went differently from what one hopes for."""
-
-
-class _Passing(Exception):  # noqa: N818
-    """What may not happen again; never leaves this module."""
-
-    def __init__(self, text: str, *, wait: float | None = None) -> None:
-        super().__init__(text)
-        self.wait = wait
-        """Seconds, if the server has named them."""
 
 
 def fetch(remote: Remote, folder: Path, *, patience: Patience, watch: Watch) -> Wanted:
@@ -159,13 +124,12 @@ def _complete(remote: Remote, part: PartialFile, patience: Patience, watch: Watc
         while not _is_complete(remote, part):
             try:
                 _ask(remote, part, client, watch)
-            except _Passing as fault:
+            except Passing as fault:
                 if part.size > most and remote.with_ranges:
                     failures, most = 0, part.size
                 failures += 1
-                wait = min(patience.first_wait * 2 ** (failures - 1), patience.longest_wait)
-                wait = wait if fault.wait is None else fault.wait
-                if failures >= patience.tries or wait > LONGEST_REQUEST:
+                wait = patience.pause(failures, fault.wait)
+                if wait is None:
                     raise _given_up(remote, part, fault, failures) from fault
                 watch.say(f"{remote.name}: {fault}; again in {wait:,.0f} s, {_where(remote, part)}")
                 time.sleep(wait)
@@ -180,13 +144,11 @@ def _where(remote: Remote, part: PartialFile) -> str:
     return f"from byte {part.size:,}" if part.size and remote.with_ranges else "from the beginning"
 
 
-def _given_up(remote: Remote, part: PartialFile, fault: _Passing, failures: int) -> SourceError:
-    asked = f", and asks to wait {fault.wait:,.0f} s" if fault.wait else ""
-    tries = f" ({failures} tries in a row)" if failures > 1 else ""
+def _given_up(remote: Remote, part: PartialFile, fault: Passing, failures: int) -> SourceError:
     goes_on = f"it continues at byte {part.size:,}" if remote.with_ranges else "it starts this file again"
     return SourceError(
         remote.url,
-        found=f"{fault}{asked}{tries}",
+        found=tried(failures, fault),
         remedy=f"run the same command again later: {goes_on}; {remote.advice}",
     )
 
@@ -208,7 +170,7 @@ def _ask(remote: Remote, part: PartialFile, client: httpx.Client, watch: Watch) 
             part.append(chunk)
             watch.fetched(remote.name, part.size, total)
     if not _is_complete(remote, part):
-        raise _Passing("the connection was closed early")
+        raise Passing("the connection was closed early")
 
 
 @contextmanager
@@ -225,19 +187,19 @@ def _faults(remote: Remote) -> Iterator[None]:
     except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.TooManyRedirects) as error:
         raise SourceError(remote.url, found=f"cannot be asked for ({error})", remedy=remote.advice) from error
     except httpx.TimeoutException as error:
-        raise _Passing("the server is silent") from error
+        raise Passing("the server is silent") from error
     except httpx.TransportError as error:
-        raise _Passing(f"the connection failed ({str(error) or type(error).__name__})") from error
+        raise Passing(f"the connection failed ({str(error) or type(error).__name__})") from error
 
 
 def _accept(remote: Remote, part: PartialFile, response: httpx.Response, watch: Watch) -> int:
     """Check an answer before any byte of it is used; return the bytes of the whole file."""
     code, headers = response.status_code, response.headers
     if code in PASSING:
-        raise _Passing(f"the server answers {status(code, headers)}", wait=retry_after(headers))
+        raise Passing(f"the server answers {status(code, headers)}", wait=retry_after(headers))
     if code == 416:
         part.restart()
-        raise _Passing("the server has fewer bytes than are here already")
+        raise Passing("the server has fewer bytes than are here already")
     if code not in (200, 206):
         raise SourceError(
             remote.url, found=f"the server answers {status(code, headers)}", remedy=remote.advice
@@ -251,7 +213,7 @@ def _accept(remote: Remote, part: PartialFile, response: httpx.Response, watch: 
         raise _something_else(remote, f"{total:,} bytes{', a web page' if is_page else ''}")
     if start != 0 and (start != part.size or origin.differs(part.origin)):
         part.restart()
-        raise _Passing("the server continues another file, or elsewhere")
+        raise Passing("the server continues another file, or elsewhere")
     if start == 0 and part.size:
         part.restart()
         watch.say(

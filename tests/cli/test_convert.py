@@ -181,7 +181,7 @@ def test_options_for_hdf5_are_not_ignored_with_a_built_folder(out: Path, tmp_pat
     result = run("build", out, tmp_path / "shards", option)
 
     assert result.exit_code == 1
-    assert f"{option}: SOURCE is a folder that was built" in result.stderr
+    assert f"{option}: SOURCE was built before" in result.stderr
 
 
 @pytest.mark.parametrize("name", sorted(cli.commands))

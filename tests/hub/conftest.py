@@ -7,6 +7,9 @@ from typing import Any
 import huggingface_hub.constants
 import pytest
 from file_server import FileServer, serving
+from hub_samples import FILES, ID
+from huggingface_hub import HfApi
+from local_hub import LocalHub, Repo
 
 from so2sat_hf.hub import transfer
 
@@ -48,3 +51,22 @@ def refuse_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
         monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
 
     return refuse
+
+
+@pytest.fixture
+def api(hub: LocalHub, login: Callable[[str], None]) -> HfApi:
+    """Of Maria, who may write the repositories of zhu-xlab."""
+    login(hub.add_user("maria", orgs={"zhu-xlab": "write"}))
+    return HfApi()
+
+
+@pytest.fixture
+def repo(hub: LocalHub) -> Repo:
+    """Public dataset zhu-xlab/So2Sat-LCZ42 with a README and two Parquet files."""
+    return hub.create_repo(ID, files=FILES)
+
+
+@pytest.fixture
+def stranger(hub: LocalHub) -> HfApi:
+    """Of Tom, who belongs to no organization."""
+    return HfApi(token=hub.add_user("tom"))

@@ -50,9 +50,7 @@ def out(raw, tmp_path_factory):
     more = replace(
         extras(source, membership_of(source)),
         page=card.page,
-        pictures={
-            PICTURE: lambda blueprint: class_picture(blueprint.source, columns=blueprint.columns),
-        },
+        pictures={PICTURE: class_picture},
     )
     build(source, folder, extras=more, jobs=1)
     return folder
