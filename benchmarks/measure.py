@@ -79,7 +79,7 @@ def descendants(pid):
     return found
 
 
-def run(python, script, arguments, *, own=True):
+def run(python, script, arguments, *, own=True, variables=None):
     """Run a script in a process of its own and return what it reports, with its memory.
 
     Args:
@@ -87,11 +87,12 @@ def run(python, script, arguments, *, own=True):
         script: path inside this folder.
         arguments: its command line.
         own: whether it imports this checkout's package.
+        variables: of its environment, on top of those of this process; without them it may ask no Hub.
 
     Returns:
         A dict; on failure it holds only ``failed``, the last line the contender said.
     """
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", **(variables or {})}
     environment.pop("PYTHONPATH", None)
     if own:
         environment["PYTHONPATH"] = str(HERE.parent)

@@ -13,9 +13,21 @@ from importlib.resources import files
 from typing import Any
 
 from so2sat_hf.errors import So2SatError
-from so2sat_hf.facts.nouns import Band, BandStatistics, City, LCZClass, Mirror, SourceFile, Version
+from so2sat_hf.facts.nouns import (
+    Access,
+    AccessPattern,
+    Band,
+    BandStatistics,
+    City,
+    LCZClass,
+    Mirror,
+    SourceFile,
+    Version,
+)
 
 __all__ = [
+    "Access",
+    "AccessPattern",
     "Band",
     "BandStatistics",
     "City",
@@ -23,6 +35,7 @@ __all__ = [
     "Mirror",
     "SourceFile",
     "Version",
+    "access",
     "band",
     "bands",
     "citation",
@@ -244,6 +257,14 @@ def similarity() -> tuple[tuple[float, ...], ...]:
     codes = [lcz.code for lcz in classes()]
     # (12 - d) / 12 and not 1 - d / 12: one rounding, so that equal distances give the nearest float
     return tuple(tuple((12 - int(row[code])) / 12 for code in codes) for row in _csv("similarity.csv"))
+
+
+@cache
+def access() -> Access:
+    """Return what each way of reading the dataset from the Hub takes; ``benchmarks/hub.py`` measures it."""
+    plain = json.loads(_text("access.json"))
+    patterns = {name: AccessPattern(**row) for name, row in plain.pop("patterns").items()}
+    return Access(patterns=patterns, **plain)
 
 
 def citation() -> str:

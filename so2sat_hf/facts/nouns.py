@@ -238,3 +238,53 @@ class BandStatistics:
 
     negatives: Mapping[str, int]
     """Band name -> pixels below 0; empty if not published."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccessPattern:
+    """What one way of reading the dataset from the Hub took."""
+
+    rows: int
+    """Patches that came out."""
+
+    requests: int
+    """HTTP requests, redirections counted on their own."""
+
+    bytes: int
+    """Of the bodies of all answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What each way of reading the dataset from the Hub takes, measured on generated patches."""
+
+    source: str
+    """What measured it, on what."""
+
+    date: str
+    """Day of the measurement, ISO 8601."""
+
+    machine: str
+    """Where, e.g. ``"2 cores of an AMD EPYC"``."""
+
+    rows: int
+    """Patches of train."""
+
+    files: int
+    """Data files of train."""
+
+    row_group_rows: int
+    """Patches of a row group."""
+
+    bytes_of_train: int
+    """Size of the data files of train."""
+
+    interrupted_after: int
+    """Patches that were read before the streams that were resumed."""
+
+    patterns: Mapping[str, AccessPattern]
+    """Name of the pattern in ``benchmarks/peers/hub_reader.py`` -> what it took; medians."""
+
+    def share(self, pattern: str) -> float:
+        """Return the bytes of a pattern over those of the data files of train."""
+        return self.patterns[pattern].bytes / self.bytes_of_train

@@ -102,7 +102,7 @@ def values_of(contents: Contents, repo: str | None = None) -> dict[str, str]:
         "repo_files": f"hf://datasets/{repo}/" if repo else "",
         "repo_file": "hf://datasets/{repo}/" if repo else "{repo}/",
     }
-    return places | _constants() | _costs(contents) | _tables(contents) | _words(contents)
+    return places | _constants() | _costs(contents) | _access() | _tables(contents) | _words(contents)
 
 
 def flags(contents: Contents, repo: str | None = None) -> dict[str, bool]:
@@ -180,6 +180,19 @@ def _costs(contents: Contents) -> dict[str, str]:
     }
 
 
+def _access() -> dict[str, str]:
+    """Return how the ways of reading were measured."""
+    known = facts.access()
+    return {
+        "access_rows": f"{known.rows:,}",
+        "access_files": str(known.files),
+        "access_bytes": size(known.bytes_of_train),
+        "access_stop": f"{known.interrupted_after:,}",
+        "access_where": f"{known.machine}, {known.date}",
+        "group_bytes": size(round(known.bytes_of_train * known.row_group_rows / known.rows)),
+    }
+
+
 def _cost(config: Config | None, *, built: bool) -> str:
     if config is None:
         return ""
@@ -195,6 +208,7 @@ def _cost(config: Config | None, *, built: bool) -> str:
 
 def _tables(contents: Contents) -> dict[str, str]:
     return {
+        "access": tables.access(contents),
         "configs": tables.configs(contents),
         "uncounted": tables.uncounted(contents),
         "columns": tables.columns(contents),

@@ -25,6 +25,32 @@ NOTHING = "\N{EN DASH}"
 UNKNOWN = "?"
 """Stands where nobody has stated the number of patches."""
 
+ACCESS = (
+    ("open", None, "`load_dataset_builder(repo)`: what is there, and no row"),
+    ("first", None, "first row of a stream"),
+    ("first, row groups", None, "first row, by row group, small blocks"),
+    ("whole", None, "stream of `train`"),
+    ("whole, small blocks", None, "stream of `train`, small blocks"),
+    ("sen2", "sen2", "`sen2`"),
+    ("sen2, small blocks", "sen2", "`sen2`, small blocks"),
+    ("sen1", "sen1", "`sen1`"),
+    ("sen1, small blocks", "sen1", "`sen1`, small blocks"),
+    ("columns", "culture_10", '`columns=["id", "label", "city"]`'),
+    ("columns, small blocks", "culture_10", "the same, small blocks"),
+    ("index", "index", "`index`: everything but pixels"),
+    ("rgb", "rgb", "`rgb`"),
+    ("label, small blocks", None, '`filters=[("label", "==", 9)]`, small blocks'),
+    ("city, small blocks", "culture_10", '`filters=[("city", "==", "cairo")]`, small blocks'),
+    ("id, small blocks", "culture_10", '`filters=[("id", "<", "training/000100")]`, small blocks'),
+    ("rank", None, "rank 0 of 2, `split_dataset_by_node`"),
+    ("workers", None, "`DataLoader` with 2 workers"),
+    ("resume", None, "stream resumed from its `state_dict()`, small blocks"),
+    ("resume, row groups", None, "the same, by row group"),
+    ("map, mini", "mini", "`mini`, map style: all splits"),
+    ("map", None, "map style: all splits"),
+)
+"""Measured ways of reading: name in the facts, config that must be there (None: any), what it is."""
+
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> str:
     """Return a Markdown table.
@@ -191,6 +217,29 @@ def sources(contents: Contents) -> str:
         for source in contents.sources
     ]
     return table(["file", "bytes", "sha256"], rows, right=["bytes"])
+
+
+def access(contents: Contents) -> str:
+    """Return what each way of reading fetches, as far as the dataset offers it."""
+    known = facts.access()
+    rows = [
+        [what, f"{found.rows:,}", f"{found.requests:,}", size(found.bytes), _percent(known.share(name))]
+        for name, config, what in ACCESS
+        if config is None or contents.config(config)
+        for found in [known.patterns[name]]
+    ]
+    numbers = ["patches", "requests", "fetched", "of the files of `train`"]
+    return table(["what is read", *numbers], rows, right=numbers)
+
+
+def _percent(share: float) -> str:
+    """Return a share to two digits, or whole.
+
+    >>> _percent(0.00247), _percent(0.0712), _percent(1.224)
+    ('0.25 %', '7.1 %', '122 %')
+    """
+    percent = 100 * share
+    return f"{percent:.0f} %" if percent >= 10 else f"{percent:.2g} %"
 
 
 def rarest_and_commonest() -> tuple[str, str]:

@@ -6,6 +6,7 @@ import math
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -221,6 +222,31 @@ def test_known_names_are_found():
     assert all(facts.version(version.name) == version for version in facts.versions())
     assert all(city in facts.cities_of_zone(city.epsg) for city in facts.cities())
     assert facts.cities_of_zone(32601) == ()
+
+
+def test_the_cost_of_reading_is_that_of_the_results():
+    """What ``benchmarks/hub.py`` measured last, and nobody edited since."""
+    script = Path(__file__).parents[2] / "benchmarks" / "hub.py"
+
+    done = subprocess.run([sys.executable, script, "--check"], check=False)
+
+    assert done.returncode == 0, "run python benchmarks/hub.py --write"
+
+
+def test_every_way_of_reading_was_measured_to_the_end():
+    """All patches where nothing was left out; and leaving out columns is worth the while."""
+    access = facts.access()
+    patches = {name: pattern.rows for name, pattern in access.patterns.items()}
+
+    for name in ("whole", "whole, small blocks", "sen1", "sen2", "columns", "index", "rgb", "workers"):
+        assert patches[name] == access.rows, name
+    assert patches["rank"] == access.rows // 2
+    for name in ("resume", "resume, row groups"):
+        assert patches[name] == access.rows - access.interrupted_after, name
+    assert access.share("whole") > 0.99
+    assert access.share("columns, small blocks") < access.share("columns") / 10
+    assert access.share("sen2, small blocks") < access.share("sen2") < access.share("sen1") < 1
+    assert access.share("resume, row groups") < access.share("resume")
 
 
 def test_examples_in_docstrings_are_true():

@@ -201,6 +201,25 @@ def test_a_page_tells_of_nothing_that_is_not_there(out):
     assert "has none with pixels" in pages["no statistics"]
 
 
+def test_the_card_on_the_hub_says_what_each_way_reads(out):
+    """With the figures of the facts, and of nothing that is not there; a local folder is not fetched."""
+    manifest = Manifest.read(out)
+    known, repo = facts.access(), "zhu-xlab/So2Sat-LCZ42"
+    measured = [known.patterns[name] for name, _, _ in tables.ACCESS]
+    without = replace(manifest, companions=())
+
+    _, *rows = rows_of(card.page(manifest, {}, repo), "What each way reads")
+    _, *fewer = rows_of(card.page(without, {}, repo), "What each way reads")
+
+    assert [row[1:4] for row in rows] == [
+        [f"{found.rows:,}", f"{found.requests:,}", tables.size(found.bytes)] for found in measured
+    ]
+    lacking = [row for row in rows if re.match("`(index|rgb|mini)`", row[0])]
+    assert len(lacking) == 3
+    assert fewer == [row for row in rows if row not in lacking]
+    assert "What each way reads" not in card.page(manifest, {})
+
+
 # the card of a build
 
 
