@@ -1,10 +1,25 @@
 """Progress on a terminal; silence anywhere else."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import click
+
+
+def _bar(unit: str, title: str, total: int | None = None) -> Any:  # noqa: ANN401
+    from tqdm import tqdm
+
+    return tqdm(
+        total=total,
+        unit=f" {unit}",
+        unit_scale=unit == "B",
+        desc=title,
+        disable=None,
+        dynamic_ncols=True,
+        smoothing=0.1,
+    )
 
 
 @contextmanager
@@ -19,39 +34,28 @@ def bar(total: int, unit: str, title: str) -> Iterator[Callable[[int], None]]:
     Yields:
         A function to call with how many more are done.
     """
-    from tqdm import tqdm
-
-    with tqdm(
-        total=total,
-        unit=f" {unit}",
-        unit_scale=unit == "B",
-        desc=title,
-        disable=None,
-        dynamic_ncols=True,
-        smoothing=0.1,
-    ) as shown:
+    with _bar(unit, title, total) as shown:
         yield lambda count: (shown.update(count), None)[1]
 
 
 @contextmanager
 def counted(unit: str, title: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar whose length is known later; yields a function to call with (done, in all)."""
-    from tqdm import tqdm
+    """Show a bar from the first count to the last; yields a function to call with (done, in all)."""
+    shown: list[Any] = []
 
-    with tqdm(
-        unit=f" {unit}",
-        unit_scale=unit == "B",
-        desc=title,
-        disable=None,
-        dynamic_ncols=True,
-        smoothing=0.1,
-    ) as shown:
+    def advance_to(done: int, total: int) -> None:
+        if not shown:
+            shown.append(_bar(unit, title))
+        shown[0].total = total
+        shown[0].update(done - shown[0].n)
+        if done == total:
+            shown[0].close()
 
-        def advance_to(done: int, total: int) -> None:
-            shown.total = total
-            shown.update(done - shown.n)
-
+    try:
         yield advance_to
+    finally:
+        for each in shown:
+            each.close()
 
 
 @contextmanager
@@ -87,9 +91,20 @@ def unpacking() -> AbstractContextManager[Callable[[str, int, int], None]]:
 
 def note(text: str) -> None:
     """Say something that is not data, on standard error."""
-    click.echo(text, err=True)
+    _say(text)
 
 
 def warn(text: str) -> None:
     """Warn on standard error."""
-    click.secho(f"Warning: {text}", err=True, fg="yellow")
+    _say(click.style(f"Warning: {text}", fg="yellow"))
+
+
+def _say(text: str) -> None:
+    """Write a line above the bars, if any is shown."""
+    if "tqdm" not in sys.modules:
+        click.echo(text, err=True)
+        return
+    from tqdm import tqdm
+
+    with tqdm.external_write_mode(sys.stderr):
+        click.echo(text, err=True)

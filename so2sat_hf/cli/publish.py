@@ -70,7 +70,11 @@ def push(
     if model:
         _push_model(out, repository, private=private, dry_run=dry_run, message=message)
         return
-    with bar(Manifest.read(out).num_rows, "patches", "check") as advance:
+    manifest = Manifest.read(out)
+    if not dry_run:
+        with repository.open():
+            repository.user()  # before gigabytes are read
+    with bar(manifest.num_rows, "patches", "check") as advance:
         check_folder(out, jobs=jobs, progress=advance)
     _push_dataset(out, repository, private=private, dry_run=dry_run, merge=not no_merge, message=message)
 
@@ -87,6 +91,8 @@ def _push_dataset(
         plan = plan_push(out, repository)
         if warning := other_format(plan):
             warn(warning)
+        if private and plan.head is not None:
+            warn(f"--private: {repository.repo_id} is there already, and stays as visible as it is")
         if dry_run:
             click.echo(describe(plan, repository.repo_id, repository.url))
             note(f"Nothing was changed. Next: so2sat push {out} {repository.repo_id}")

@@ -1,5 +1,6 @@
 """What the head of an HTTP answer says. Pure: nothing is asked or written here."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -28,8 +29,17 @@ def status(code: int, headers: Mapping[str, str]) -> str:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that a server asks to wait, given as such or as a date; None if it does not."""
+    """Return the seconds that a server asks to wait; None if it does not.
+
+    Given as seconds or as a date, or by the Hub as what is left of a window that is used up.
+
+    >>> retry_after({"ratelimit": '"api";r=0;t=240'}), retry_after({"ratelimit": '"api";r=12;t=240'})
+    (241.0, None)
+    """
     text = headers.get("retry-after", "").strip()
+    window = re.search(r"r\s*=\s*0\s*;\s*t\s*=\s*(\d+)", headers.get("ratelimit", ""))
+    if not text and window:
+        return float(window[1]) + 1
     if text.isdigit():
         return float(text)
     try:

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from so2sat_hf.convert.unpack import sha256_of
 from so2sat_hf.hub.remote import RemoteFile
 
 FATES = ("new", "replaced", "removed", "kept")
@@ -38,6 +39,15 @@ class LocalFile:
         content = self.content if isinstance(self.content, bytes) else self.content.read_bytes()
         head = f"blob {len(content)}\0".encode()
         return hashlib.sha1(head + content, usedforsecurity=False).hexdigest()
+
+    def is_unchanged(self) -> bool:
+        """Tell whether the file on disk is still the one with this hash; reads it whole."""
+        if isinstance(self.content, bytes):
+            return True
+        try:
+            return sha256_of(self.content) == self.sha256
+        except OSError:
+            return False
 
     def is_same(self, remote: RemoteFile | None) -> bool:
         """Tell whether the Hub has exactly this file there."""

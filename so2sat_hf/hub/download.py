@@ -11,7 +11,7 @@ from so2sat_hf.facts import Mirror, SourceFile
 from so2sat_hf.hub.partial import CHUNK_BYTES
 from so2sat_hf.hub.patience import Patience
 from so2sat_hf.hub.pieces import Piece, Plan, State, check_space, size_of
-from so2sat_hf.hub.repository import file_request
+from so2sat_hf.hub.request import file_request
 from so2sat_hf.hub.transfer import Remote, Wanted, Watch, fetch
 
 ALGORITHMS = ("sha256", "sha512", "md5")

@@ -1,5 +1,6 @@
 """A folder with a fine-tuned model -> a model repository on the Hub, in one commit."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from so2sat_hf.hub.settle import head_of, send, settle
 CONFIG = "config.json"
 CARD = "README.md"
 WEIGHTS = ".safetensors"
+OLD_WEIGHTS = re.compile(r"model(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index\.json")
+"""What save_pretrained writes for one model: in one file, or in several with an index."""
 
 PUBLISHED = (WEIGHTS, ".json", ".md", ".py", ".html", ".png", ".txt", ".parquet", ".toml", ".yaml")
 """Endings of files that are published. Pickles (``.bin``, ``.pt``) run code when they are read: never."""
@@ -35,6 +38,11 @@ class ModelPlan:
 
     items: tuple[Item, ...]
     """What becomes of every file."""
+
+    @property
+    def removed(self) -> list[str]:
+        """Weights of the model before, which would be read instead of these."""
+        return [item.path for item in self.items if item.fate == "removed"]
 
 
 def is_model(folder: Path) -> bool:
@@ -67,11 +75,16 @@ def plan_model(folder: Path, repository: Repository) -> ModelPlan:
     chosen = [name for name in names if name.endswith(PUBLISHED) and (folder / name).is_file()]
     wanted = {name: _local(folder / name) for name in chosen}
     head = repository.head()
-    items = plan_change(wanted, repository.tree(head) if head else {}, ())
+    there = repository.tree(head) if head else {}
+    items = plan_change(wanted, there, [path for path in there if OLD_WEIGHTS.fullmatch(path)])
     return ModelPlan(wanted, tuple(name for name in names if name not in wanted), head, tuple(items))
 
 
 def _local(path: Path) -> LocalFile:
+    if not path.resolve().is_relative_to(path.parent.resolve()):
+        raise FolderError(
+            path, found=f"a link to {path.resolve()}", expected="files of the model", remedy="copy it there"
+        )
     if path.name.endswith(GIT_FILES):
         return LocalFile.of(path.name, path.read_bytes())
     return LocalFile(path.name, path, path.stat().st_size, sha256_of(path))
@@ -85,7 +98,7 @@ def push_model(
     message: str = "Fine-tuned on So2Sat LCZ42",
     sent: Callable[[int, int], None] = ignore,
 ) -> str:
-    """Publish a model: main gets all its files in one commit, and loses none.
+    """Publish a model: main gets all its files in one commit, and loses only the weights before.
 
     Args:
         plan: see :func:`plan_model`.
@@ -105,5 +118,6 @@ def push_model(
         repository.create(private=private)
     head = plan.head or head_of(repository, "main")
     changed = [plan.wanted[item.path] for item in plan.items if item.fate in ("new", "replaced")]
+    repository.choose_storage("main")
     send(changed, repository, "main", sent)
-    return settle(plan.wanted, (), repository, "main", message=message, parent=head)
+    return settle(plan.wanted, plan.removed, repository, "main", message=message, parent=head)

@@ -8,10 +8,11 @@ its files.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from so2sat_hf.convert.manifest import MANIFEST
 from so2sat_hf.errors import HubError
-from so2sat_hf.hub.change import Item
+from so2sat_hf.hub.change import Item, is_done
 from so2sat_hf.hub.patience import ignore, patiently
 from so2sat_hf.hub.push_plan import PushPlan
 from so2sat_hf.hub.refusal import ForbiddenError
@@ -40,8 +41,11 @@ class PushReport:
     kept_as: str | None = None
     """Tag of what main held before."""
 
-    may_merge: bool = True
-    """Whether the token may write to main."""
+    refused: str = ""
+    """Why main does not have it although it should: what the Hub said."""
+
+    undone: tuple[str, ...] = ()
+    """What could not be done after main had it: sentences."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,29 +91,34 @@ def push(
         telling.say(f"{repository.repo_id}: made, {'private' if private else 'public'}")
     head = plan.head or head_of(repository, "main")
     if plan.head is not None and not plan.changed and not plan.removed:
-        return _finish(plan, repository, head, _left_open(plan, repository, user))
-    proposal = repository.propose(user, plan.title, _description(plan))
+        return _finish(plan, repository, head, user)
+    proposal = repository.propose(user, f"{plan.subject}, on {head[:7]}", _description(plan))
     telling.say(f"pull request {proposal.number}: {repository.url}/discussions/{proposal.number}")
+    repository.choose_storage(proposal.revision)
     send(plan.changed, repository, proposal.revision, telling.sent)
-    message = message or plan.title
+    message = message or plan.subject
     proposed = settle(plan.wanted, plan.removed, repository, proposal.revision, message=message)
     _check(plan, repository, proposed, telling)
     if not merge:
+        _close(plan, repository, user, f"Pull request {proposal.number} has the same data.", but=proposal)
         return PushReport(plan, None, proposal)
     try:
         kept_as = _keep(plan, repository, head)
         commit = settle(
             plan.wanted, plan.removed, repository, "main", message=message, parent=head, origin=proposed
         )
-    except ForbiddenError:
-        return PushReport(plan, None, proposal, may_merge=False)
-    return _finish(plan, repository, commit, proposal, kept_as)
+    except ForbiddenError as error:
+        return PushReport(plan, None, proposal, refused=error.found)
+    return _finish(plan, repository, commit, user, proposal, kept_as)
 
 
-def _left_open(plan: PushPlan, repository: Repository, user: str) -> PullRequest | None:
-    """Return the pull request of an earlier run that got as far as main."""
-    found = (each for each in repository.pull_requests(user) if each.is_open and each.title == plan.title)
-    return next(found, None)
+def _close(
+    plan: PushPlan, repository: Repository, user: str, comment: str, *, but: PullRequest | None = None
+) -> None:
+    """Close the pull requests of this and of earlier runs with the same data, all but one."""
+    for known in repository.pull_requests(user):
+        if known.is_open and known.title.startswith(plan.subject) and known.number != (but and but.number):
+            repository.close(known, comment)
 
 
 def _description(plan: PushPlan) -> str:
@@ -135,14 +144,20 @@ def _check(plan: PushPlan, repository: Repository, commit: str, telling: Telling
         if not file.is_same(remote):
             raise HubError(
                 f"{repository.repo_id} at {commit[:7]}, {path}",
-                found="missing"
-                if remote is None
-                else f"{remote.num_bytes:,} bytes, {remote.sha256 or remote.oid}",
+                found="missing" if remote is None else f"{remote.num_bytes:,} bytes, {remote.sha256}",
                 expected=f"{file.num_bytes:,} bytes, {file.sha256}",
                 remedy="main is unchanged; is there a .gitignore on the Hub?",
             )
-
-    telling.say(f"pull request is complete at {commit[:7]}; loading every config from there")
+    kept = {item.path for item in plan.items if not item.is_ours}
+    others = sorted(there.keys() - plan.wanted.keys() - kept - {".gitattributes"})
+    if others:
+        raise HubError(
+            f"{repository.repo_id} at {commit[:7]}",
+            found=f"{len(others)} files that main does not have, e.g. {others[0]}",
+            expected="main with the files of the dataset",
+            remedy="somebody changed main or the pull request meanwhile: close it, and run again",
+        )
+    telling.say(f"it is complete at {commit[:7]}; loading every config from there")
 
     def attempt() -> None:
         try_loading(repository.repo_id, commit, plan.folder, plan.manifest)
@@ -165,12 +180,28 @@ def _finish(
     plan: PushPlan,
     repository: Repository,
     commit: str,
-    proposal: PullRequest | None,
+    user: str,
+    proposal: PullRequest | None = None,
     kept_as: str | None = None,
 ) -> PushReport:
     """Tag the commit and close the pull request: all of it may have been done before."""
-    for tag in plan.tags:
-        repository.tag(tag, commit)
-    if proposal is not None:
-        repository.close(proposal, f"Published on main as {commit}.")
-    return PushReport(plan, commit, proposal, plan.tags, kept_as)
+    steps: dict[str, Callable[[], None]] = {
+        f"tag {name} was not set": partial(_tag, plan, repository, name, commit) for name in plan.tags
+    }
+    comment = f"Published on main as {commit}."
+    steps["the pull request was not closed"] = partial(_close, plan, repository, user, comment)
+    undone = []
+    for sentence, step in steps.items():
+        try:
+            step()
+        except ForbiddenError as error:
+            undone.append(f"{sentence}: {error.found}")
+    return PushReport(plan, commit, proposal, plan.tags, kept_as, undone=tuple(undone))
+
+
+def _tag(plan: PushPlan, repository: Repository, name: str, commit: str) -> None:
+    """Set a tag. That of the data stays where it is while it shows the same dataset."""
+    known = repository.tags().get(name)
+    if known and name.startswith("data-") and is_done(plan.wanted, repository.tree(known), plan.removed):
+        return
+    repository.tag(name, commit)

@@ -2,21 +2,30 @@
 
 import difflib
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from so2sat_hf.companions.planners import NAMES
 from so2sat_hf.convert import readme
-from so2sat_hf.convert.manifest import MANIFEST, README, Manifest
+from so2sat_hf.convert.manifest import MANIFEST, README, STATISTICS, Manifest
 from so2sat_hf.convert.verify import verify
 from so2sat_hf.errors import FolderError, HubError, VerificationError
 from so2sat_hf.hub import card
 from so2sat_hf.hub.change import Item, LocalFile, mistaken, plan_change
+from so2sat_hf.hub.contents import PICTURE
 from so2sat_hf.hub.remote import RemoteFile
 from so2sat_hf.hub.repository import Repository
 
 GIT_FILES = (".json", ".md")
 """Endings of files that lie in the commit itself."""
+
+OWN = ("data", *NAMES, STATISTICS, PICTURE.partition("/")[0])
+"""First parts of the paths that a build writes: nothing else is ever removed, whatever a manifest says."""
+
+MOST_MANIFEST = 64 << 20
+"""Bytes of a manifest; that of the published dataset has 0.1 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +67,8 @@ class PushPlan:
         return [item.path for item in self.items if item.fate == "removed"]
 
     @property
-    def title(self) -> str:
-        """Of the pull request: the same for the same data."""
+    def subject(self) -> str:
+        """What is published: the same words for the same data."""
         return f"So2Sat LCZ42, data {self.manifest.digest}"
 
     @property
@@ -107,6 +116,12 @@ def plan_push(folder: Path, repository: Repository) -> PushPlan:
         FolderError: no manifest, or a file that differs from it.
         HubError: the Hub refuses, or files of others there would be read as data.
     """
+    if Path(repository.repo_id).exists():
+        raise HubError(
+            repository.repo_id,
+            found="a folder of that name lies here, and load_dataset would check it instead of the Hub",
+            remedy="run the command from another folder",
+        )
     manifest = Manifest.read(folder)
     wanted = _wanted(folder, manifest, repository.repo_id)
     head = repository.head()
@@ -153,16 +168,21 @@ def _manifest_there(
     """Return the files of the dataset on main, its digest and its format version; of any format."""
     if head is None or MANIFEST not in there:
         return set(), None, None
-    content = repository.read(MANIFEST, head)
+    size = there[MANIFEST].num_bytes
+    content = repository.read(MANIFEST, head) if size <= MOST_MANIFEST else b""
     try:
         plain = json.loads(content)
         tables = [*plain["shards"], *(file for each in plain["companions"] for file in each["files"])]
         listed = {str(file["path"]) for file in [*tables, *plain["files"]]}
-        return listed, LocalFile.of(MANIFEST, content).sha256[:16], str(plain["format_version"])
-    except (ValueError, KeyError, TypeError) as error:
+        version = re.fullmatch(r"[0-9]{1,4}\.[0-9]{1,4}", plain["format_version"])
+        if version is None:
+            raise ValueError("no format version")  # noqa: TRY301
+        own = {path for path in listed if path.partition("/")[0] in OWN}
+        return own, LocalFile.of(MANIFEST, content).sha256[:16], version[0]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise HubError(
             f"{repository.repo_id}/{MANIFEST}",
-            found=f"cannot be understood ({error!r}): which files are those of the old dataset?",
+            found=f"cannot be understood ({type(error).__name__}): which files are those of the old dataset?",
             expected="what so2sat_hf wrote",
             remedy="repair or remove it on the Hub first",
         ) from error

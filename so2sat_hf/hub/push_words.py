@@ -66,12 +66,16 @@ def outcome(report: PushReport, repo_id: str, url: str) -> str:
     if report.commit is None and pull_request is not None:
         page = f"{url}/discussions/{pull_request.number}"
         lines.append(f"pull request {pull_request.number} is open and checked: {page}")
-        if not report.may_merge:
-            lines.append("this token may not write to main: somebody who may can merge it there")
+        if report.refused:
+            lines.append(f"main stays as it is: {report.refused}")
+            lines.append(
+                "Somebody who may write can publish the draft there; the same push then sets the tags"
+            )
         lines.append(f'Try it: load_dataset("{repo_id}", revision="{pull_request.revision}")')
         return "\n".join(lines)
     lines.append(f"main is at {(report.commit or '')[:7]}; tags {', '.join(report.tags)}")
     if report.kept_as:
         lines.append(f"what main held before is tag {report.kept_as}")
+    lines += [f"but {sentence}" for sentence in report.undone]
     lines.append(f'Next: load_dataset("{repo_id}")')
     return "\n".join(lines)

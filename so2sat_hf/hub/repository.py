@@ -1,13 +1,14 @@
 """A repository on the Hugging Face Hub: what it holds, and the few ways to change it.
 
-The one door to huggingface_hub. Its settings hold here as everywhere: ``HF_ENDPOINT``, the token of
-``hf auth login`` or ``HF_TOKEN``, ``HF_HUB_DISABLE_IMPLICIT_TOKEN``, ``HF_HUB_OFFLINE``.
+The settings of huggingface_hub hold here as everywhere: ``HF_ENDPOINT``, the token of ``hf auth login`` or
+``HF_TOKEN``, ``HF_HUB_DISABLE_IMPLICIT_TOKEN``, ``HF_HUB_OFFLINE``.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from huggingface_hub import (
     CommitOperationAdd,
@@ -18,9 +19,10 @@ from huggingface_hub import (
     get_token,
     hf_hub_url,
 )
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
+from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import (  # type: ignore[attr-defined]
     _http,
+    _runtime,
     are_progress_bars_disabled,
     build_hf_headers,
     disable_progress_bars,
@@ -29,43 +31,13 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]
 )
 
 from so2sat_hf import __version__
-from so2sat_hf.errors import HubError, So2SatError, SourceError
-from so2sat_hf.hub.patience import Passing, Patience, behind, ignore, patiently
-from so2sat_hf.hub.refusal import refusal
+from so2sat_hf.errors import HubError, So2SatError
+from so2sat_hf.hub.patience import Patience, ignore, patiently
+from so2sat_hf.hub.refusal import meaning
 from so2sat_hf.hub.remote import PullRequest, RemoteFile
 from so2sat_hf.hub.session import impatient
 
 T = TypeVar("T")
-
-
-def file_request(
-    repo_id: str, path: str, *, revision: str, endpoint: str | None = None
-) -> tuple[str, dict[str, str]]:
-    """Return the address of a file of a dataset repository, and the headers to ask for it with.
-
-    The headers may hold the user's token: they are for this address alone, not for where it redirects to.
-
-    Args:
-        repo_id: e.g. ``"zhu-xlab/So2Sat-LCZ42"``.
-        path: of the file in the repository.
-        revision: commit, tag or branch.
-        endpoint: another Hub than that of ``HF_ENDPOINT``.
-
-    Raises:
-        SourceError: ``HF_HUB_OFFLINE`` forbids to ask, or there can be no such repository.
-    """
-    if constants.HF_HUB_OFFLINE:
-        raise SourceError(
-            f"{repo_id}/{path}",
-            found="HF_HUB_OFFLINE is set",
-            expected="permission to ask the Hugging Face Hub",
-            remedy="unset it",
-        )
-    try:
-        url = hf_hub_url(repo_id, path, repo_type="dataset", revision=revision, endpoint=endpoint)
-    except HFValidationError as error:
-        raise SourceError(repo_id, found=str(error), expected="OWNER/NAME") from error
-    return url, build_hf_headers(library_name="so2sat_hf", library_version=__version__)
 
 
 class Repository:
@@ -110,7 +82,7 @@ class Repository:
     def open(self) -> Iterator["Repository"]:
         """Give huggingface_hub a client with time limits until the end of the block."""
         factory = _http._GLOBAL_CLIENT_FACTORY  # noqa: SLF001 (there is a setter, but no getter)
-        quiet = are_progress_bars_disabled()
+        quiet, no_xet = are_progress_bars_disabled(), constants.HF_HUB_DISABLE_XET
         set_client_factory(
             lambda: impatient(factory(), self.patience.silence, lambda more: self._count(more))  # noqa: PLW0108 (it changes)
         )
@@ -120,6 +92,7 @@ class Repository:
             yield self
         finally:
             set_client_factory(factory)
+            constants.HF_HUB_DISABLE_XET = no_xet
             if not quiet:
                 enable_progress_bars()
 
@@ -139,6 +112,8 @@ class Repository:
             if isinstance(error.__cause__, HfHubHTTPError) and error.__cause__.response.status_code == 404:
                 return None
             raise
+        if info.id != self.repo_id:
+            raise HubError(self.repo_id, found=f"called {info.id} by now", remedy="use that name")
         return str(info.sha)
 
     def create(self, *, private: bool) -> None:
@@ -178,19 +153,26 @@ class Repository:
 
     def tag(self, name: str, commit: str) -> None:
         """Let a tag point to a commit, wherever it points now."""
-        now = self.tags().get(name)
-        if now == commit:
-            return
-        if now is not None:
-            self._ask(lambda: self._api.delete_tag(**self._where, tag=name))
-        self._ask(lambda: self._api.create_tag(**self._where, tag=name, revision=commit, exist_ok=True))
+
+        def attempt() -> None:
+            now = self.tags().get(name)
+            if now == commit:
+                return
+            with self.understanding(conflict_passes=True):
+                if now is not None:
+                    self._api.delete_tag(**self._where, tag=name)
+                self._api.create_tag(**self._where, tag=name, revision=commit)
+
+        patiently(attempt, self.patience, thing=f"{self.repo_id}, tag {name}", say=self.say)
 
     def pull_requests(self, author: str) -> list[PullRequest]:
         """Return the pull requests of a user, newest first."""
 
         def found() -> list[Any]:
             return list(
-                self._api.get_repo_discussions(**self._where, author=author, discussion_type="pull_request")
+                self._api.get_repo_discussions(
+                    **self._where, author=author, discussion_type="pull_request", discussion_status="all"
+                )
             )
 
         return [PullRequest(each.num, each.title, each.status) for each in self._ask(found)]
@@ -217,6 +199,26 @@ class Repository:
         }
         self._ask(lambda: self._api.change_discussion_status(**self._where, **state))
 
+    def choose_storage(self, revision: str) -> None:
+        """Let large files go through Xet where the Hub offers it, else through plain LFS.
+
+        huggingface_hub takes Xet wherever ``hf_xet`` is installed, and fails where there is none. To be
+        called between :meth:`open` and the first upload.
+        """
+        if constants.HF_HUB_DISABLE_XET or not _runtime.is_xet_available():
+            return
+        place = f"{self.kind}s/{self.repo_id}/xet-write-token/{quote(revision, safe='')}"
+
+        def ask() -> None:
+            response = _http.get_session().get(
+                f"{self._api.endpoint}/api/{place}", headers=build_hf_headers()
+            )
+            constants.HF_HUB_DISABLE_XET = response.status_code in (404, 501)
+            if not constants.HF_HUB_DISABLE_XET:
+                _http.hf_raise_for_status(response)
+
+        self._ask(ask)
+
     def upload(
         self, path: str, content: Path | bytes, revision: str, sent: Callable[[int], None] = ignore
     ) -> str | None:
@@ -231,8 +233,8 @@ class Repository:
         Returns:
             Its sha256; None where the Hub keeps such a file in the commit itself.
         """
-        addition = CommitOperationAdd(path, content)
-
+        with self.understanding():
+            addition = CommitOperationAdd(path, content)
         options: dict[str, Any] = {"revision": revision, "num_threads": 1, "free_memory": False}
         self._count = sent
         try:
@@ -271,14 +273,16 @@ class Repository:
             Passing: nobody knows whether it was made.
             HubError: the Hub refuses.
         """
-        operations: list[Any] = [CommitOperationDelete(path, is_folder=False) for path in removed]
-        operations += [
-            self._uploaded.get(path) or CommitOperationAdd(path, content) for path, content in files.items()
-        ]
-        operations += [
-            CommitOperationCopy(path, path, src_revision=origin) for path, origin in (copies or {}).items()
-        ]
         with self.understanding(conflict_passes=True):
+            operations: list[Any] = [CommitOperationDelete(path, is_folder=False) for path in removed]
+            operations += [
+                self._uploaded.get(path) or CommitOperationAdd(path, content)
+                for path, content in files.items()
+            ]
+            operations += [
+                CommitOperationCopy(path, path, src_revision=origin)
+                for path, origin in (copies or {}).items()
+            ]
             made = self._api.create_commit(
                 **self._where,
                 operations=operations,
@@ -304,25 +308,11 @@ class Repository:
         except So2SatError:
             raise
         except Exception as error:
-            raise self._meaning(error, conflict_passes=conflict_passes) from error
-
-    def _meaning(self, error: Exception, *, conflict_passes: bool) -> Exception:
-        if isinstance(error, HFValidationError):
-            found = " ".join(str(error).split())
-            return HubError(self.repo_id, found=found, expected="OWNER/NAME as the Hub allows it")
-        known = behind(error, (Passing, So2SatError, HfHubHTTPError))
-        if isinstance(known, Passing | So2SatError):
-            return known
-        code, said = 0, f"{error}: {error.__cause__}" if error.__cause__ else str(error)
-        if isinstance(known, HfHubHTTPError):
-            code = known.response.status_code
-            said = known.server_message or known.response.headers.get("x-error-message") or ""
-        elif isinstance(error, LocalTokenNotFoundError):
-            code, said = 401, ""
-        elif constants.HF_HUB_OFFLINE:
-            return HubError(self.repo_id, found="HF_HUB_OFFLINE is set", remedy="unset it")
-        elif isinstance(error, ConnectionError | TimeoutError):
-            return Passing(f"the connection failed ({error})")
-        if code == 409 and conflict_passes:
-            return Passing("somebody else writes to it at this moment")
-        return refusal(self.repo_id, code, said, has_token=get_token() is not None, kind=self.kind)
+            raise meaning(
+                error,
+                self.repo_id,
+                kind=self.kind,
+                has_token=get_token() is not None,
+                is_offline=constants.HF_HUB_OFFLINE,
+                conflict_passes=conflict_passes,
+            ) from error

@@ -29,15 +29,24 @@ def send(
     meter = _Meter(sum(file.num_bytes for file in large), sent)
     for file in large:
         meter.start(file.num_bytes)
-        sha256 = repository.upload(file.path, file.content, revision, meter.add)
+        try:
+            sha256 = repository.upload(file.path, file.content, revision, meter.add)
+        except HubError as error:
+            if not file.is_unchanged():
+                raise _changed(file) from error
+            raise
         if sha256 not in (None, file.sha256):
-            raise FolderError(
-                file.content,
-                found="changed while it was sent",
-                expected="files that stay as they are",
-                remedy="run `so2sat verify`, then the same command again",
-            )
+            raise _changed(file)
     meter.start(0)
+
+
+def _changed(file: LocalFile) -> FolderError:
+    return FolderError(
+        file.path,
+        found="changed while it was sent",
+        expected="files that stay as they are",
+        remedy="run `so2sat verify`, then the same command again",
+    )
 
 
 class _Meter:

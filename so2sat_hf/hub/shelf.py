@@ -18,7 +18,7 @@ from so2sat_hf.convert.records import CompanionFile, ShardRecord
 from so2sat_hf.convert.workspace import writable
 from so2sat_hf.errors import HubError, SourceError
 from so2sat_hf.hub.patience import Patience
-from so2sat_hf.hub.repository import file_request
+from so2sat_hf.hub.request import file_request
 from so2sat_hf.hub.transfer import Remote, Wanted, Watch, fetch
 
 

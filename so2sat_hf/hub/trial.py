@@ -47,7 +47,7 @@ def try_loading(
             raise passing from error
         raise HubError(
             f"{repo_id} at {revision[:7]}",
-            found=f"cannot be loaded ({type(error).__name__}: {error})",
+            found=f"cannot be loaded ({type(error).__name__}: {' '.join(str(error).split())})",
             expected="a dataset that load_dataset opens",
             remedy="main is unchanged",
         ) from error

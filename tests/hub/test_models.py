@@ -104,3 +104,29 @@ def test_what_is_missing_is_said(
     (model / "model.safetensors").unlink()
     with pytest.raises(FolderError, match="save_pretrained"):
         run(model)
+
+
+def test_weights_of_the_model_before_go(hub: LocalHub, login: Callable[[str], None], model: Path) -> None:
+    """Otherwise transformers would read one file rather than several: the old model."""
+    from transformers import ViTForImageClassification
+
+    login(hub.add_user("maria"))
+    run(model)
+    better = ViTForImageClassification.from_pretrained(model)
+    (model / "model.safetensors").unlink()
+    better.save_pretrained(model, max_shard_size="5KB")
+    run(model)
+
+    tree = hub.repo(REPO, kind="model").tree("main")
+    assert "model.safetensors" not in tree
+    assert "model.safetensors.index.json" in tree
+
+
+def test_a_link_out_of_the_folder_is_refused(
+    hub: LocalHub, login: Callable[[str], None], model: Path, tmp_path: Path
+) -> None:
+    login(hub.add_user("maria"))
+    (tmp_path / "secret.json").write_text("{}")
+    (model / "notes.json").symlink_to(tmp_path / "secret.json")
+    with pytest.raises(FolderError, match="a link to"):
+        run(model)

@@ -1,5 +1,6 @@
 """A built folder on the Hub: everything over HTTP, with the unmodified clients."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -187,7 +188,8 @@ def test_without_write_permission_the_pull_request_stays(
     report = run_push(smaller)
 
     repo = hub.repo(REPO)
-    assert (report.commit, report.may_merge) == (None, False)
+    assert report.commit is None
+    assert "may not do that" in report.refused
     assert set(repo.tree("refs/pr/1")) >= set(Manifest.read(smaller).paths)
     assert set(repo.tree("main")) == {*FOREIGN, ".gitattributes"}
     assert [pull.status for pull in repo.pulls.values()] == ["draft"]
@@ -320,3 +322,140 @@ def test_a_damaged_folder_is_not_sent(there: LocalHub, smaller: Path, tmp_path: 
     with pytest.raises(FolderError, match="changed while it was sent"):  # and if nobody checked
         run_push(copy)
     assert "manifest.json" not in there.repo(REPO).tree("main")
+
+
+def test_a_folder_of_that_name_stops_the_push(
+    there: LocalHub, smaller: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """load_dataset would open it, and nothing on the Hub would have been checked."""
+    (tmp_path / REPO).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(HubError, match="run the command from another folder"):
+        run_push(smaller)
+    assert not there.requests("discussion-new", "commit")
+
+
+def test_a_pull_request_on_an_older_main_is_not_used_again(
+    there: LocalHub, more: Path, smaller: Path
+) -> None:
+    """It would show files of the dataset before; it is closed, and the new one is like main will be."""
+    run_push(smaller, merge=False)
+    run_push(more)
+    report = run_push(smaller, merge=False)
+
+    repo = there.repo(REPO)
+    assert [(pull.number, pull.status) for pull in repo.pulls.values()] == [
+        (1, "closed"),
+        (2, "closed"),
+        (3, "draft"),
+    ]
+    assert report.pull_request is not None
+    assert set(repo.tree("refs/pr/3")) == {
+        *Manifest.read(smaller).paths,
+        *FOREIGN,
+        "manifest.json",
+        ".gitattributes",
+    }
+
+
+def test_a_foreign_file_in_the_pull_request_is_noticed(there: LocalHub, smaller: Path) -> None:
+    """Somebody adds to it while it is filled."""
+    repo = there.repo(REPO)
+
+    def adds(request: object) -> bool:
+        if getattr(request, "kind", "") == "lfs-put" and "x.parquet" not in repo.tree("refs/pr/1"):
+            repo.write({"data/train/x.parquet": b"PAR1"}, revision="refs/pr/1")
+        return False
+
+    there.inject(when=adds, fault=Fault(status=503))
+    with pytest.raises(HubError, match=r"1 files that main does not have, e\.g\. data/train/x\.parquet"):
+        run_push(smaller)
+    assert "manifest.json" not in repo.tree("main")
+
+
+def test_no_manifest_can_remove_what_no_build_writes(there: LocalHub, more: Path, smaller: Path) -> None:
+    """Whatever it lists, and whoever wrote it."""
+    run_push(more)
+    repo = there.repo(REPO)
+    listed = json.loads(repo.read("main", "manifest.json"))
+    listed["files"] += [{"path": path} for path in ("v4/testing.h5.gz", ".gitattributes", "../x")]
+    repo.write({"manifest.json": json.dumps(listed).encode()})
+
+    run_push(smaller)
+    assert {"v4/testing.h5.gz", ".gitattributes"} <= set(repo.tree("main"))
+
+    for wrong in (b"[" * 100_000, json.dumps({**listed, "format_version": "1\x1b[31m"}).encode()):
+        repo.write({"manifest.json": wrong})
+        with pytest.raises(HubError, match="cannot be understood") as caught:
+            run_push(smaller)
+        assert "\x1b" not in str(caught.value)
+
+
+def test_the_data_tag_stays(there: LocalHub, smaller: Path) -> None:
+    """A later commit of somebody else is not the dataset."""
+    first = run_push(smaller)
+    there.repo(REPO).write({"v4/more.txt": b"theirs"})
+    again = run_push(smaller)
+
+    tags = there.repo(REPO).tags
+    assert again.commit != first.commit
+    assert tags[f"data-{Manifest.read(smaller).digest}"] == first.commit
+    assert tags["format-1.0"] == again.commit
+
+
+@pytest.mark.parametrize("how", ["deleted", "shorter", "flipped"])
+def test_a_file_that_changes_while_it_is_sent(
+    there: LocalHub, smaller: Path, tmp_path: Path, how: str
+) -> None:
+    """One sentence, whatever the Hub makes of it; nothing wrong is committed."""
+    copy = tmp_path / "copy"
+    shutil.copytree(smaller, copy)
+    shard = copy / Manifest.read(copy).shards[-1].path
+
+    def change(request: object) -> bool:
+        if getattr(request, "kind", "") == "lfs-batch" and shard.exists():
+            body = shard.read_bytes()
+            shard.write_bytes(body[:-9] if how == "shorter" else body[:-9] + bytes(9))
+            if how == "deleted":
+                shard.unlink()
+        return False
+
+    there.inject(when=change, fault=Fault(status=503))
+    with pytest.raises(FolderError, match=f"{shard.name}: changed while it was sent"):
+        run_push(copy)
+    assert not there.requests("commit")
+
+
+def test_tags_that_are_refused_do_not_undo_the_rest(there: LocalHub, smaller: Path) -> None:
+    """Main is published; what is left undone is said."""
+    there.inject(
+        when=lambda request: request.kind == "tag" and "manifest.json" in there.repo(REPO).tree("main"),
+        fault=Fault(status=403, message="no tags for you"),
+        times=2,
+    )
+    report = run_push(smaller)
+
+    assert there.repo(REPO).head("main") == report.commit
+    assert len(report.undone) == 2
+    assert "tag format-1.0 was not set: this token may not do that (no tags for you)" in report.undone
+    assert [pull.status for pull in there.repo(REPO).pulls.values()] == ["closed"]
+
+
+def test_xet_is_taken_where_the_hub_offers_it(
+    there: LocalHub, smaller: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here it does not: plain LFS, although hf_xet is installed; a refusal is not taken for silence."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", False)
+    report = run_push(smaller)
+    assert there.repo(REPO).head("main") == report.commit
+    assert there.requests("lfs-put")
+    assert constants.HF_HUB_DISABLE_XET is False
+
+    there.inject(
+        when=lambda request: "xet-write-token" in request.path, fault=Fault(status=403, message="not you")
+    )
+    with pytest.raises(HubError, match=r"may not do that \(not you\)"):
+        run_push(smaller, "zhu-xlab/other")

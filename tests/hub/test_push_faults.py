@@ -58,6 +58,8 @@ def start(hub: LocalHub, login: Callable[[str], None], folders: tuple[Path, Path
         hub.reset()
         login(hub.add_user("maria", orgs={"zhu-xlab": "write"}))
         hub.create_repo(REPO, files=old)
+        repo = hub.repo(REPO)
+        repo.tags["format-1.0"] = repo.head("main")  # that of the dataset before
         hub.reset_log()
         return hub
 
@@ -201,3 +203,15 @@ def test_somebody_else_writing_is_waited_for(
 def test_pauses_get_longer() -> None:
     patient = Patience(tries=5, first_wait=1, longest_wait=3)
     assert [patient.pause(failures, None) for failures in range(1, 6)] == [1, 2, 3, 3, None]
+
+
+def test_the_window_of_the_hub_counts(
+    start: Callable[[], LocalHub], folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It states its rate limits in a header of its own."""
+    waited: list[float] = []
+    monkeypatch.setattr(patience.time, "sleep", waited.append)
+    hub = start()
+    hub.inject(at=3, fault=Fault(status=429, headers={"RateLimit": '"api";r=0;t=240'}))
+    run_push(folders[1])
+    assert waited == [241.0]
