@@ -19,6 +19,7 @@ def _bar(unit: str, title: str, total: int | None = None) -> Any:  # noqa: ANN40
         disable=None,
         dynamic_ncols=True,
         smoothing=0.1,
+        delay=0.3,  # what is done at once needs no bar
     )
 
 
