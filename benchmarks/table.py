@@ -1,4 +1,4 @@
-"""Put the figures of ``results/*.json`` into the README, between its ``measured`` marks.
+"""Put the figures of ``results/*.json`` into the README, between its marks ``measured`` and ``loading``.
 
     python benchmarks/table.py [--check]
 
@@ -11,7 +11,9 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-START, END = "<!-- measured -->\n", "<!-- /measured -->\n"
+PATCHES = 400_673
+"""Of all splits of version 4."""
+
 NAMES = {
     "so2sat parquet, 2 jobs": "`so2sat build`, Parquet, 2 processes",
     "so2sat parquet, 1 job": "`so2sat build`, Parquet, 1 process",
@@ -21,6 +23,34 @@ NAMES = {
     "bare ParquetWriter, 1 process": "the same, 1 process",
     "from_generator + to_parquet": "`Dataset.from_generator` + `to_parquet`",
     "TFDS so2sat/all": "TFDS `so2sat/all`",
+}
+
+LOADING = {  # case of load.json -> what the README calls it
+    "shuffled, Parquet: PatchStream": "shuffled from Parquet: `PatchStream`",
+    "shuffled, Parquet: PatchStream, 2 workers": "the same behind a DataLoader with 2 workers",
+    "limit: pyarrow decodes Parquet, 2 threads": "the limit: pyarrow decodes it, 2 threads",
+    "shuffled, Parquet: datasets .shuffle, torch": "`datasets` stream, `.shuffle(512)`, torch format",
+    "shuffled, Parquet: datasets .shuffle, arrow by hand": "the same, Arrow batches taken apart by hand",
+    "shuffled, local copy: PatchStream, Arrow": "shuffled from a local copy: `PatchStream`, Arrow shards",
+    "shuffled, local copy: litdata": "litdata 0.2",
+    "shuffled, local copy: mosaicml-streaming": "mosaicml-streaming 0.13",
+    "random: PatchTable, Arrow": "by number, random order: `PatchTable`, Arrow shards",
+    "random: PatchTable, Arrow, DataLoader": "the same behind a stock DataLoader",
+    "random: PatchTable, cache of datasets": "`PatchTable`, cache of `datasets`",
+    "random: Resident, CPU": "`Resident`, on the CPU",
+    "random: litdata": "litdata 0.2, `data[i]`",
+    "random: mosaicml-streaming": "mosaicml-streaming 0.13, `data[i]`",
+    "random: h5py, one handle": "h5py, one handle, HDF5 of the publisher",
+    "random: datasets map, torch": "`datasets` map style, torch format, DataLoader",
+    "random: torchgeo So2Sat": "torchgeo `So2Sat`, DataLoader",
+    "S2 only: PatchStream, Parquet": "Sentinel-2 alone, shuffled: `PatchStream`, Parquet",
+    "S2 only: PatchTable, Arrow": "`PatchTable`, Arrow shards",
+    "S2 only: torchgeo So2Sat": "torchgeo `So2Sat`, DataLoader",
+    "RGB only: PatchStream, Parquet": "B04 B03 B02 alone, shuffled: `PatchStream`, Parquet",
+    "RGB only: PatchTable, Arrow": "`PatchTable`, Arrow shards",
+    "RGB only: torchgeo So2Sat": "torchgeo `So2Sat`, DataLoader",
+    "local Hub over HTTP: PatchStream, shuffled": "from a Hub on the same machine: `PatchStream`, shuffled",
+    "local Hub over HTTP: datasets .shuffle, torch": "`datasets` stream, `.shuffle(512)`, torch format",
 }
 
 
@@ -62,6 +92,55 @@ def speed(results):
             yield f"| {shown} | {rate:,.0f} | {rate / user:.1f} | {memory:,.0f} MB |"
 
 
+def loading():
+    """Return the lines between the marks of the section on loading."""
+    return "\n".join([*loading_table(read("load")), "", *loading_costs(read("load")), ""])
+
+
+def loading_table(results):
+    """Return the table of ways to load, beside their peers."""
+    machine, versions = results["machine"], results["versions"]
+    cases = {f"{case['section']}: {case['name']}": case for case in results["cases"]}
+    batch, rows, rounds = results["batch"], results["rows"], results["rounds"]
+    yield f"Batches of {batch} out of {rows:,} generated patches, each in memory of its own, 18 bands unless"
+    yield "fewer are named, one process, page cache warm; one run of `benchmarks/load.py`, median of"
+    yield f"{rounds} rounds, {machine['cores']} cores of an {machine['cpu']}, {results['date']}; datasets"
+    yield f"{versions['datasets']}, torch {versions['torch']}:"
+    yield ""
+    yield "| | patches/s | first of its group : this | peak memory of a process |"
+    yield "|---|---|---|---|"
+    first = {}
+    for case in results["cases"]:
+        if case["ours"] and "rounds" in case:
+            first.setdefault(case["section"], case["patches_per_second"])
+    for key, shown in LOADING.items():
+        case = cases.get(key, {})
+        if "rounds" in case:
+            rate = case["patches_per_second"]
+            ours = case["ours"] or case["section"] not in first
+            times = "" if ours else f"{first[case['section']] / rate:.1f}"
+            yield f"| {shown} | {rate:,.0f} | {times} | {case['peak_rss_mb']:,.0f} MB |"
+
+
+def loading_costs(results):
+    """Return the sentences on disk and memory."""
+    kilobytes = {name: size / 1000 for name, size in results["disk"].items()}
+    sizes = "; ".join(
+        f"{name} {size:.1f} kB ({size * PATCHES / 1e6:.0f} GB)" for name, size in kilobytes.items()
+    )
+    yield f"* A patch on disk, and all {PATCHES:,}: {sizes}. Real patches compress a little differently."
+    for name, entry in results["memory"].items():
+        above = max(entry["above_mb"])
+        yield (
+            f"* A shuffled stream from {name}, window of {entry['window_mb']:.0f} MB: at most {above:.0f} MB "
+            f"above its start, over {len(entry['above_mb'])} epochs."
+        )
+
+
+BLOCKS = {"measured": block, "loading": loading}
+"""Mark -> what makes the lines between it and its end."""
+
+
 def full_size(results):
     """Return the sentence on a split of the published size."""
     build, verify = (results[job]["seconds"] for job in ("build", "verify"))
@@ -99,8 +178,12 @@ def main():
     arguments = parser.parse_args()
     readme = ROOT / "README.md"
     text = readme.read_text()
-    head, rest = text.split(START)
-    new = head + START + block() + END + rest.split(END)[1]
+    new = text
+    for mark, lines in BLOCKS.items():
+        start, end = f"<!-- {mark} -->\n", f"<!-- /{mark} -->\n"
+        if start in new:
+            head, rest = new.split(start)
+            new = head + start + lines() + end + rest.split(end)[1]
     if not arguments.check:
         readme.write_text(new)
     sys.exit(new != text if arguments.check else 0)

@@ -6,6 +6,7 @@
     ├── SourceError         an input file is missing, damaged or not what it claims to be
     │   └── GeolocationError    positions, EPSG codes or cities that cannot be right
     ├── LossyError          a value cannot be stored exactly
+    ├── RowError            a patch with a number that is not there; an IndexError, too
     ├── FolderError         an output folder cannot be used, or holds something unexpected
     ├── VerificationError   a built folder differs from its manifest or its source
     └── HubError            the Hugging Face Hub refuses, is silent, or holds something else by now
@@ -57,6 +58,10 @@ class GeolocationError(SourceError):
 
 class LossyError(So2SatError):
     """A value cannot be stored exactly; ``allow_rounding`` is the explicit way on."""
+
+
+class RowError(So2SatError, IndexError):
+    """A patch with a number that is not there."""
 
 
 class FolderError(So2SatError):

@@ -37,10 +37,10 @@ DOORS = {
     "pyproj": {"convert/geolocation"},
     "rasterio": set(),
     "huggingface_hub": {"hub/repository", "hub/request"},
-    "httpx": {"hub/ranges", "hub/session", "hub/transfer"},
-    "httpx2": {"hub/ranges", "hub/session", "hub/transfer"},
+    "httpx": {"hub/ranges", "hub/transfer"},
+    "httpx2": {"hub/ranges", "hub/transfer"},
     "matplotlib": set(),
-    "torch": set(),
+    "torch": {"load/arrays", "load/progress", "load/resident", "load/stream"},
     "transformers": set(),
     "datasets": {
         "convert/table",
@@ -73,6 +73,10 @@ PURE = {
     "hub/refusal",
     "hub/remote",
     "hub/tables",
+    "load/epochs",
+    "load/order",
+    "load/quality",
+    "load/selection",
     *(
         f"convert/{name}"
         for name in ("blueprint", "cells", "check", "decode", "moments", "options", "patches", "plan")

@@ -28,12 +28,17 @@ def main():
     parser.add_argument("--format", default="parquet", choices=("parquet", "arrow"))
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--rows-per-shard", type=int)
+    parser.add_argument("--sen2-dtype", default="float32")
     parser.add_argument("--companions", action="store_true", help="index, rgb, mini and card as well")
     parser.add_argument("--verify", action="store_true", help="do not build: compare OUT with RAW")
     arguments = parser.parse_args()
 
     def run_build():
-        options = BuildOptions(file_format=arguments.format, rows_per_shard=arguments.rows_per_shard)
+        options = BuildOptions(
+            file_format=arguments.format,
+            rows_per_shard=arguments.rows_per_shard,
+            sen2_dtype=arguments.sen2_dtype,
+        )
         source = open_source(arguments.raw)
         more = extras(source) if arguments.companions else None
         manifest = build(source, arguments.out, options, extras=more, jobs=arguments.jobs).manifest

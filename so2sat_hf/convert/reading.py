@@ -1,6 +1,7 @@
 """Rows of the files of a built folder, read in parts; row groups that hold none of them are not read."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -51,9 +52,30 @@ def read_rows(path: Path, rows: Rows, columns: Sequence[str] | None = None) -> I
         )
     numbers = np.asarray(rows)
     parts = _parquet_parts if path.suffix == ".parquet" else _arrow_parts
+    yield from chosen(parts(path, numbers, columns), numbers, columns, name=path)
+
+
+def chosen(
+    parts: Iterable[tuple[int, pa.Table]],
+    numbers: NDArray[np.int64],
+    columns: Sequence[str] | None,
+    *,
+    name: object,
+) -> Iterator[pa.Table]:
+    """Yield the rows wanted out of parts of a file.
+
+    Args:
+        parts: first row of each, and the part.
+        numbers: rows of the file, increasing.
+        columns: of the file; default: all.
+        name: of the file, for errors.
+
+    Raises:
+        SourceError: the file is damaged, or has fewer rows or columns.
+    """
     done = 0
-    try:
-        for first, table in parts(path, numbers, columns):
+    with damage_named(name):
+        for first, table in parts:
             low, high = np.searchsorted(numbers, (first, first + len(table)))
             if low < high:
                 inside = numbers[low:high] - first
@@ -64,10 +86,21 @@ def read_rows(path: Path, rows: Rows, columns: Sequence[str] | None = None) -> I
             done += int(high - low)
             del table  # before the next one is read
         if done < len(numbers):
-            raise ValueError(f"no row {numbers[done]}")  # noqa: TRY301
+            raise ValueError(f"no row {numbers[done]}")
+
+
+@contextmanager
+def damage_named(name: object) -> Iterator[None]:
+    """Say which file it is that cannot be read.
+
+    Raises:
+        SourceError: what pyarrow raises on a damaged file, or one with other columns.
+    """
+    try:
+        yield
     except (OSError, KeyError, ValueError, pa.ArrowException) as error:
         raise SourceError(
-            path,
+            name,
             found=f"cannot be read ({error})",
             expected="a file written by `so2sat build`",
             remedy="`so2sat verify` tells which files are damaged; build or copy them again",
@@ -77,22 +110,38 @@ def read_rows(path: Path, rows: Rows, columns: Sequence[str] | None = None) -> I
 def _parquet_parts(
     path: Path, rows: NDArray[np.int64], columns: Sequence[str] | None
 ) -> Iterator[tuple[int, pa.Table]]:
-    """Yield (first row, rows) of the row groups that hold some of the rows, each up to the last of these."""
-    start = 0
     with pq.ParquetFile(path, pre_buffer=False, buffer_size=READ_BYTES) as file:
-        names = None if columns is None else list(columns)
-        for group in range(file.num_row_groups):
-            stop = start + file.metadata.row_group(group).num_rows
-            wanted = rows[slice(*np.searchsorted(rows, (start, stop)))]
-            if len(wanted):
-                first = start
-                size = PART_ROWS if len(wanted) > FEW_ROWS else FEW_ROWS
-                for batch in file.iter_batches(size, [group], names, use_threads=False):
-                    yield first, pa.Table.from_batches([batch])
-                    first += len(batch)
-                    if first > wanted[-1]:
-                        break
-            start = stop
+        yield from parquet_parts(file, rows, columns)
+
+
+def parquet_parts(
+    file: pq.ParquetFile, rows: NDArray[np.int64], columns: Sequence[str] | None
+) -> Iterator[tuple[int, pa.Table]]:
+    """Yield (first row, rows) of the row groups that hold some of the rows, each up to the last of these.
+
+    Args:
+        file: opened with ``pre_buffer=False, buffer_size=READ_BYTES``.
+        rows: increasing.
+        columns: of the file; None: all.
+    """
+    start = 0
+    names = None if columns is None else list(columns)
+    for group in range(file.num_row_groups):
+        stop = start + file.metadata.row_group(group).num_rows
+        wanted = rows[slice(*np.searchsorted(rows, (start, stop)))]
+        if len(wanted):
+            first = start
+            for batch in file.iter_batches(step(len(wanted)), [group], names, use_threads=False):
+                yield first, pa.Table.from_batches([batch])
+                first += len(batch)
+                if first > wanted[-1]:
+                    break
+        start = stop
+
+
+def step(num_wanted: int) -> int:
+    """Return how many rows of a row group are decoded at once if so many of it are wanted."""
+    return PART_ROWS if num_wanted > FEW_ROWS else FEW_ROWS
 
 
 def _arrow_parts(

@@ -1,13 +1,13 @@
-"""Single patches by their ids, from a built folder on this machine, Parquet or Arrow.
+"""Single patches by their ids, from a built folder on this machine or a repository on the Hub.
 
-Where they lie is looked up first, once per folder (:mod:`so2sat_hf.load.places`). Then the row groups that
-hold them are read (:func:`~so2sat_hf.convert.reading.read_rows`), and no others.
+Where they lie is looked up first, once per dataset (:mod:`so2sat_hf.load.places`). Then the row groups that
+hold them are read, and no others (on the Hub: :mod:`so2sat_hf.load.ahead`).
 """
 
 import os
 import re
 from collections.abc import Iterable
-from pathlib import Path
+from contextlib import closing
 
 import numpy as np
 import pyarrow as pa
@@ -15,24 +15,30 @@ from numpy.typing import NDArray
 
 from so2sat_hf.convert.manifest import Manifest
 from so2sat_hf.convert.patches import GEO_COLUMNS, PATCH_SIZE, GeoBlock, PatchBlock, parse_id, row_id
-from so2sat_hf.convert.reading import read_rows
 from so2sat_hf.convert.table import NUM_BANDS, check_columns, to_block
 from so2sat_hf.errors import FolderError, So2SatError, SourceError
-from so2sat_hf.load.places import REMEDY, BuiltFolder, Located, locate, open_folder
+from so2sat_hf.load.files import Place, open_place
+from so2sat_hf.load.places import REMEDY, Located, locate
 
 
 def patches(
-    ids: Iterable[str], folder: str | os.PathLike[str], *, columns: Iterable[str] | None = None
+    ids: Iterable[str], folder: str | os.PathLike[str] | Place, *, columns: Iterable[str] | None = None
 ) -> PatchBlock:
     """Return the patches with these ids, in the order asked for.
 
     Only the row groups (Arrow: record batches) that hold them are read, each once, and of these only the
-    columns wanted. A further call on the same folder looks nothing up again.
+    columns wanted. A further call on the same dataset looks nothing up again.
+
+    On the Hub a patch costs its row group up to the patch, at most 41 MB with all bands (1,024 patches), so
+    that a hundred neighbours cost as much as one. What comes cannot be compared with the hash of its file:
+    ``so2sat build`` fetches files whole, and does.
 
     Args:
         ids: n ids as in the column ``id``, e.g. ``["training/000123", "testing/000004"]``; the same one may
             come more than once.
-        folder: what ``so2sat build`` wrote.
+        folder: what ``so2sat build`` wrote; or ``hf://datasets/OWNER/NAME``, with ``@REVISION`` if it is not
+            ``main``; or ``OWNER/NAME`` where there is no such folder. The Hub is asked each time which commit
+            that is: what :func:`~so2sat_hf.load.files.open_place` returns stays at one commit.
         columns: out of :data:`~so2sat_hf.convert.patches.COLUMNS`; default: all that were built. ``id`` and
             ``label`` always come along, and the columns of the geolocation (``geo`` for short) only together.
 
@@ -43,14 +49,19 @@ def patches(
     Raises:
         FolderError: the folder has no manifest, or a column was not built.
         SourceError: a file is missing or damaged, or holds other patches than the index says.
-        So2SatError: an id that is malformed or not in the folder, or a column that does not exist.
+        HubError: there is no such dataset on the Hub, or the Hub refuses, is silent, or has other files.
+        So2SatError: an id that is malformed or not in the dataset, or a column that does not exist.
     """
     wanted = _checked(ids)
-    built = open_folder(Path(folder))
-    names = _columns(built, columns)
-    block = _empty(wanted, names, built.manifest)
-    for located in locate(wanted, built):
-        _fill(block, located, built.path / located.shard.path, names)
+    place = open_place(folder)
+    names = _columns(place, columns)
+    block = _empty(wanted, names, place.manifest)
+    found = locate(wanted, place)
+    rows = [np.unique(located.rows).astype(np.int64) for located in found]
+    parts = place.parts([(each.shard, of_file) for each, of_file in zip(found, rows, strict=True)], names)
+    with closing(parts):
+        for located, of_file, tables in zip(found, rows, parts, strict=True):
+            _fill(block, located, of_file, tables, place.where(located.shard.path))
     return block
 
 
@@ -80,20 +91,20 @@ def _is_id(text: object) -> bool:
     return row_id(*parse_id(text)) == text
 
 
-def _columns(folder: BuiltFolder, columns: Iterable[str] | None) -> tuple[str, ...]:
+def _columns(place: Place, columns: Iterable[str] | None) -> tuple[str, ...]:
     """Return the columns to read, in the order of the contract."""
     if columns is None:
-        return folder.manifest.columns
+        return place.manifest.columns
     wanted = {"id", "label", *([columns] if isinstance(columns, str) else columns)}
     if wanted & {"geo", *GEO_COLUMNS}:
         wanted = (wanted - {"geo"}) | set(GEO_COLUMNS)
     names = check_columns(tuple(sorted(wanted)))
-    missing = [name for name in names if name not in folder.manifest.columns]
+    missing = [name for name in names if name not in place.manifest.columns]
     if missing:
         raise FolderError(
-            folder.path,
+            place.name,
             found=f"column {missing[0]} was not built",
-            expected=f"columns out of {', '.join(folder.manifest.columns)}",
+            expected=f"columns out of {', '.join(place.manifest.columns)}",
             remedy="leave it out, or build the folder again with it",
         )
     return names
@@ -115,18 +126,28 @@ def _empty(ids: list[str], columns: tuple[str, ...], manifest: Manifest) -> Patc
     )
 
 
-def _fill(block: PatchBlock, located: Located, path: Path, columns: tuple[str, ...]) -> None:
-    """Read patches of one file into their places in a block."""
-    rows, which = np.unique(located.rows, return_inverse=True)
+def _fill(
+    block: PatchBlock, located: Located, rows: NDArray[np.int64], tables: Iterable[pa.Table], name: str
+) -> None:
+    """Put patches of one file into their places in a block.
+
+    Args:
+        block: with room for them.
+        located: which they are.
+        rows: (k,) those of the file, increasing.
+        tables: these rows.
+        name: of the file, for errors.
+    """
+    which = np.searchsorted(rows, located.rows)
     done = 0
-    for table in read_rows(path, rows.astype(np.int64), columns):
+    for table in tables:
         part = to_block(table)
         here = np.flatnonzero((which >= done) & (which < done + len(part)))
         source, target = which[here] - done, located.positions[here]
         for row, position in zip(source, target, strict=True):
             if part.ids[row] != block.ids[position]:
                 raise SourceError(
-                    path,
+                    name,
                     found=f"{part.ids[row]} in row {rows[done + row]}",
                     expected=f"{block.ids[position]}, as the index or an earlier look at this file says",
                     remedy=REMEDY,

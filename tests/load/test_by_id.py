@@ -28,6 +28,7 @@ from so2sat_hf.convert.raw import RawSource, open_raw
 from so2sat_hf.errors import FolderError, So2SatError, SourceError
 from so2sat_hf.load import places
 from so2sat_hf.load.by_id import patches
+from so2sat_hf.load.files import open_place
 from so2sat_hf.synthetic import write_raw
 
 GROUP_ROWS = 4
@@ -307,7 +308,7 @@ def test_without_an_index_the_ids_alone_tell_the_places(
 ) -> None:
     """One column of the files of the splits asked for; those of other splits are not opened."""
     folder = folders["parquet", "data"]
-    built_folder = places.open_folder(folder)
+    built_folder = open_place(folder)
 
     places.locate(["testing/000069", "testing/000000"], built_folder)
 
@@ -352,15 +353,16 @@ def test_an_index_that_was_not_copied_is_not_needed(folder: Path, raw: Path) -> 
 CHILD = """
 import sys
 from so2sat_hf.load.by_id import patches
+from so2sat_hf.load.files import open_place
 block = patches(["training/000003"], sys.argv[1])
-assert not {"datasets", "torch", "h5py"} & sys.modules.keys()
+assert not {"datasets", "torch", "h5py", "huggingface_hub"} & sys.modules.keys()
 print(block.sen2.sum(dtype="f8"))
 """
 
 
 @pytest.mark.parametrize("kind", ["parquet", "uint16"])
 def test_datasets_is_not_needed(folders: dict[tuple[str, str], Path], kind: str) -> None:
-    """Nothing heavy is imported; the pixels are the same without its extension types."""
+    """Nothing heavy is imported, nor a client of the Hub; the pixels are the same without extension types."""
     args = [sys.executable, "-c", CHILD, str(folders[kind, "data"])]
 
     done = subprocess.run(args, capture_output=True, text=True, check=True)
@@ -470,9 +472,9 @@ def test_an_index_of_other_patches_is_never_believed(folder: Path) -> None:
     assert "no row 1070" in refused("row", [row + 1069 for row in rows])
     assert "1 of 2 ids are not in it" in refused("file", [*table["file"].to_pylist()[:2], *["data/x"] * 68])
     other = [text.replace("testing", "training") for text in table["id"].to_pylist()]
-    assert "index/test.parquet: ids that are not those of the folder (not all begin" in refused("id", other)
+    assert "index/test.parquet: ids that are not those of the dataset (not all begin" in refused("id", other)
     beyond = [f"testing/{row + 5:06d}" for row in range(70)]
-    assert "ids that are not those of the folder" in refused("id", beyond)
+    assert "ids that are not those of the dataset" in refused("id", beyond)
     pq.write_table(table.drop_columns(["file"]), path)
     places.places_of.cache_clear()
     with pytest.raises(SourceError, match=r"index/test\.parquet: cannot be read"):
