@@ -94,7 +94,8 @@ def speed(results):
 
 def loading():
     """Return the lines between the marks of the section on loading."""
-    return "\n".join([*loading_table(read("load")), "", *loading_costs(read("load")), ""])
+    results = read("load")
+    return "\n".join([*loading_table(results), "", *loading_costs(results), *mixing(read("window")), ""])
 
 
 def loading_table(results):
@@ -135,6 +136,18 @@ def loading_costs(results):
             f"* A shuffled stream from {name}, window of {entry['window_mb']:.0f} MB: at most {above:.0f} MB "
             f"above its start, over {len(entry['above_mb'])} epochs."
         )
+
+
+def mixing(results):
+    """Return the sentence on what a window does to the order."""
+    together = ", ".join(
+        f"{found['window']}: {found['neighbours_together']:,.0f}" for found in results["windows"]
+    )
+    yield (
+        f"* How often neighbours of the file come in one batch of {results['batch']}, as a multiple of what "
+        f"a shuffle of all {results['rows']:,} gives, by row groups in the window: {together} "
+        "(`benchmarks/window.py`)."
+    )
 
 
 BLOCKS = {"measured": block, "loading": loading}

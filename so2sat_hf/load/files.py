@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 from so2sat_hf.convert.manifest import Manifest
 from so2sat_hf.convert.patches import Rows
 from so2sat_hf.convert.plan import SUFFIX
-from so2sat_hf.convert.reading import damage_named, read_rows
+from so2sat_hf.convert.reading import READ_BYTES, damage_named, read_rows
 from so2sat_hf.convert.records import TableFile
+from so2sat_hf.errors import So2SatError
 from so2sat_hf.hub.address import parse_address
 from so2sat_hf.hub.patience import Patience
 from so2sat_hf.load.place import KNOWN_FILES, Group, Place, rows_of_groups
@@ -34,12 +35,20 @@ def open_place(place: "str | os.PathLike[str] | Place", *, patience: Patience | 
         patience: with the Hub.
 
     Raises:
+        So2SatError: something else than a place.
         FolderError: no manifest, or one that cannot be understood.
         HubError: there is no such dataset on the Hub, or not for this user, or its files are not those of its
             manifest.
     """
     if isinstance(place, Place):
         return place
+    if not isinstance(place, str | os.PathLike):
+        raise So2SatError(
+            f"a {type(place).__module__.partition('.')[0]}.{type(place).__name__}",
+            found="no place to read files from",
+            expected="the folder or OWNER/NAME that it was loaded from",
+            remedy="PatchTable takes a datasets.Dataset as it is",
+        )
     if isinstance(place, str) and not Path(place).is_dir():
         address = parse_address(place)
         if address is not None:
@@ -75,7 +84,8 @@ class LocalPlace(Place):
     def parquet(self, path: str) -> pq.ParquetFile:
         """Open a Parquet file."""
         with damage_named(self.where(path)):
-            return pq.ParquetFile(self.path / path, metadata=_local_footer(self, path), pre_buffer=False)
+            footer = _local_footer(self, path)
+            return pq.ParquetFile(self.path / path, metadata=footer, pre_buffer=False, buffer_size=READ_BYTES)
 
     def batches(self, path: str, columns: Sequence[str] | None = None) -> pa.RecordBatchFileReader:  # noqa: ARG002
         """Map an Arrow file."""

@@ -1,7 +1,8 @@
 """How well a stream is shuffled, in numbers. Pure: they are computed from an order, without reading patches.
 
-Patches that lie beside each other in a split are often of one place and one class. A small window leaves
-traces of that in the batches; these numbers tell how much, beside a shuffle of the whole split.
+Where patches that lie beside each other are of one place or class (the published files are shuffled, others
+may not be), a small window leaves traces of that in the batches. These numbers tell how much, beside a
+shuffle of the whole split.
 """
 
 from collections.abc import Sequence
