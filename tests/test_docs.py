@@ -59,9 +59,11 @@ def test_python_of_the_readme_runs(
         exec(compile(code, "README.md", "exec"), names)
         if "sen2" in names:
             assert names["sen2"].shape == (260, 10, 32, 32)
-        if "train" in names:
+        if {"train", "stream"} <= names.keys():
             assert len(names["train"]) == 260
             assert "sen1" not in next(iter(names["stream"]))
+        if "table" in names and "PatchTable" in block:
+            assert names["table"][[7, 3, 5]]["sen2"].shape == (3, 10, 32, 32)
 
 
 def test_both_install_lines_use_the_constraints() -> None:

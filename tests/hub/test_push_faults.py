@@ -20,6 +20,12 @@ from so2sat_hf.hub.patience import Patience
 ONCE = Patience(tries=1, silence=0.4)
 """Gives up at the first fault, as if the machine had been switched off."""
 
+Begin = Callable[[], LocalHub]
+"""Empties the Hub and puts the old dataset there."""
+
+Hashes = tuple[dict[str, str], dict[str, str]]
+"""The two states that main may have: path -> hash."""
+
 FAULTS = {
     "503": Fault(status=503),
     "429": Fault(status=429, headers={"Retry-After": "0"}),
@@ -93,9 +99,7 @@ def check_finished(hub: LocalHub, folder: Path) -> None:
 
 
 @pytest.fixture
-def hashes(
-    start: Callable[[], LocalHub], folders: tuple[Path, Path]
-) -> tuple[dict[str, str], dict[str, str]]:
+def hashes(start: Begin, folders: tuple[Path, Path]) -> Hashes:
     """The two states that main may have, after an undisturbed push."""
     hub = start()
     (old, *_) = states_of_main(hub)
@@ -105,29 +109,37 @@ def hashes(
     return old, new
 
 
-@pytest.mark.parametrize("name", FAULTS)
-def test_every_request_fails_once(
-    name: str,
-    start: Callable[[], LocalHub],
-    folders: tuple[Path, Path],
-    hashes: tuple[dict[str, str], dict[str, str]],
-) -> None:
-    """The built-in retry finishes the push, wherever the fault is."""
+def fail_every_request(start: Begin, folder: Path, hashes: Hashes, kinds: list[str]) -> None:
+    """Push as often as a push has requests, and let one of them fail each time; the kinds take turns."""
     for at in count():
         hub = start()
-        hub.inject(at=at, fault=FAULTS[name])
-        run_push(folders[1])
+        hub.inject(at=at, fault=FAULTS[kinds[at % len(kinds)]])
+        run_push(folder)
         check_never_mixed(hub, *hashes)
-        check_finished(hub, folders[1])
+        check_finished(hub, folder)
         if not any(request.fault for request in hub.log):
             break
     assert at > 40, "the push has become much shorter than it was"
 
 
+def test_every_request_fails_once(start: Begin, folders: tuple[Path, Path], hashes: Hashes) -> None:
+    """The built-in retry finishes the push, wherever the fault is."""
+    fail_every_request(start, folders[1], hashes, list(FAULTS))
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", FAULTS)
+def test_every_request_fails_in_every_way(
+    name: str, start: Begin, folders: tuple[Path, Path], hashes: Hashes
+) -> None:
+    """The same with each fault at each request."""
+    fail_every_request(start, folders[1], hashes, [name])
+
+
 def test_every_request_ends_the_run(
-    start: Callable[[], LocalHub],
+    start: Begin,
     folders: tuple[Path, Path],
-    hashes: tuple[dict[str, str], dict[str, str]],
+    hashes: Hashes,
 ) -> None:
     """Given up at any request, one line says so; the same push again finishes what was begun."""
     ended = 0
@@ -174,7 +186,7 @@ def test_five_interruptions_send_little_twice(
 
 
 def test_the_hub_says_how_long_to_wait(
-    start: Callable[[], LocalHub], folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+    start: Begin, folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Retry-After counts more than our own pauses; one that is too long ends the run."""
     waited: list[float] = []
@@ -190,9 +202,7 @@ def test_the_hub_says_how_long_to_wait(
         run_push(folders[1])
 
 
-def test_somebody_else_writing_is_waited_for(
-    start: Callable[[], LocalHub], folders: tuple[Path, Path]
-) -> None:
+def test_somebody_else_writing_is_waited_for(start: Begin, folders: tuple[Path, Path]) -> None:
     """409 of a commit passes; the head is looked at again first."""
     hub = start()
     hub.inject(when=lambda request: request.kind == "commit", fault=Fault(status=409), times=2)
@@ -206,7 +216,7 @@ def test_pauses_get_longer() -> None:
 
 
 def test_the_window_of_the_hub_counts(
-    start: Callable[[], LocalHub], folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+    start: Begin, folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It states its rate limits in a header of its own."""
     waited: list[float] = []
