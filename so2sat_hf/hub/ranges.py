@@ -1,5 +1,6 @@
 """Ranges of bytes of a file on the Hub, at one commit. Nothing is kept but the address of the storage."""
 
+import atexit
 import os
 import threading
 import time
@@ -166,6 +167,14 @@ def _client() -> httpx.Client:
         if os.getpid() not in _CLIENTS:
             _CLIENTS[os.getpid()] = httpx.Client()
         return _CLIENTS[os.getpid()]
+
+
+@atexit.register
+def _hang_up() -> None:
+    """Close the connections of this process; those of a parent are not ours."""
+    client = _CLIENTS.pop(os.getpid(), None)
+    if client is not None:
+        client.close()
 
 
 def _after_fork() -> None:
