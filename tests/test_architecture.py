@@ -26,6 +26,7 @@ ROOMS = [
     ["so2sat_lcz42", "pages", "synthetic"],
     ["hub"],
     ["load"],
+    ["vision"],
     ["assemble"],
     ["demo"],
     ["cli"],
@@ -84,6 +85,7 @@ PURE = {
     *(f"convert/{name}" for name in ("records", "encode")),
     *(f"companions/{name}" for name in ("brightness", "footprint", "index", "match", "mini", "planners")),
     *(f"companions/{name}" for name in ("published", "sketch", "summary")),
+    "vision/preset",
 }
 FILE_ACCESS = {"open", "read_text", "write_text", "read_bytes", "write_bytes"}
 HEAVY = ("torch", "transformers", "datasets", "h5py", "pyarrow", "numpy", "pandas", "pyproj", "PIL")

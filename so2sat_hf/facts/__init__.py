@@ -45,6 +45,7 @@ __all__ = [
     "class_counts",
     "class_names",
     "classes",
+    "preset_tables",
     "published",
     "similarity",
     "source_files",
@@ -265,6 +266,11 @@ def access() -> Access:
     plain = json.loads(_text("access.json"))
     patterns = {name: AccessPattern(**row) for name, row in plain.pop("patterns").items()}
     return Access(patterns=patterns, **plain)
+
+
+def preset_tables() -> tuple[dict[str, Any], ...]:
+    """Return the tables of presets.toml, which :mod:`so2sat_hf.vision.preset` makes values of."""
+    return tuple(_toml("presets.toml")["presets"])
 
 
 def citation() -> str:

@@ -1,0 +1,319 @@
+"""What a model eats: which band goes into which of its slots, in which unit, normalised with which numbers.
+
+One value drives the collator, the transform, the evaluation and the saved image processor. Nothing is guessed:
+a preset without numbers says so, and one with numbers says where they come from.
+
+========== ================================== ==========================================================
+unit       stored value x becomes             for
+========== ================================== ==========================================================
+reflectance  x                                Sentinel-2
+DN           x * 10,000                       Sentinel-2 as its products are distributed
+brightness   x / scale, cut off at 0 and 1    Sentinel-2 shown as a picture; ``scale`` is white
+dB           10 log10(max(x, 1e-6))           intensities of Sentinel-1
+asinh        asinh(x / scale)                 bands of Sentinel-1 of either sign
+linear       x                                Sentinel-1
+========== ================================== ==========================================================
+
+The value is then cut off at ``limits``, where a preset has some, and normalised: ``(value - mean) / std``.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from so2sat_hf import facts
+from so2sat_hf.errors import So2SatError
+
+UNITS = {
+    "sen1": ("dB", "asinh", "linear"),
+    "sen2": ("reflectance", "DN", "brightness"),
+}
+"""Units that a model may want a band of a sensor in."""
+
+SCALED = ("asinh", "brightness")
+"""Units with a divisor."""
+
+INTERPOLATIONS = ("bilinear", "bicubic")
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One channel that a model takes in."""
+
+    name: str
+    """The model's own name of it, e.g. ``"B09"``."""
+
+    band: str | None
+    """So2Sat's band that is shown in it; None: an empty slot, since So2Sat has nothing for it."""
+
+    unit: str
+    """Of ``mean``, ``std``, ``limits`` and ``fill``; see the table above."""
+
+    mean: float | None = None
+    """Subtracted. None: not known before the data are (:meth:`Preset.with_statistics`)."""
+
+    std: float | None = None
+    """Divided by, positive. None where ``mean`` is."""
+
+    scale: float | None = None
+    """Divisor of ``asinh`` and ``brightness``, in the stored unit; None with other units."""
+
+    limits: tuple[float, float] | None = None
+    """Values are cut off there before they are normalised; None: not."""
+
+    fill: float | None = None
+    """Value of an empty slot before it is normalised; None in a slot with a band."""
+
+    wavelength_nm: float | None = None
+    """Centre wavelength in nanometres; None: not known."""
+
+    input: str = "pixel_values"
+    """Name of the tensor of the model that it is a channel of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """What a model eats."""
+
+    name: str
+    """What users type, e.g. ``"s2"``."""
+
+    title: str
+    """For people, in one line."""
+
+    slots: tuple[Slot, ...]
+    """In the order of the model's channels."""
+
+    size: int
+    """Rows and columns of the model's input, in pixels; a patch has 32."""
+
+    patch_size: int | None = None
+    """Of the model, in pixels of its input; None: any."""
+
+    interpolation: str = "bilinear"
+    """From 32 pixels to ``size``: ``"bilinear"`` or ``"bicubic"``, anti-aliased."""
+
+    tier: int = 1
+    """1: ``so2sat train`` takes it. 2: a table of what the model eats, for the model's own code."""
+
+    checkpoints: tuple[str, ...] = ()
+    """Names of published weights that were trained so."""
+
+    loader: str = "transformers"
+    """Library that opens these weights."""
+
+    extras: tuple[str, ...] = ()
+    """What the model takes besides pixels, e.g. ``"wavelengths"``."""
+
+    licence: str = ""
+    """Of the weights; empty where there are none."""
+
+    sources: tuple[str, ...] = ()
+    """Where the numbers were read."""
+
+    note: str = ""
+    """What else to know; empty if nothing."""
+
+    statistics: str = ""
+    """Whose mean and deviation these are; empty: none yet."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        _check(self)
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """So2Sat's bands that it shows, each once, in stored order: what a collator takes of a patch."""
+        shown = {slot.band for slot in self.slots}
+        return tuple(band.name for band in facts.bands() if band.name in shown)
+
+    @property
+    def sensors(self) -> tuple[str, ...]:
+        """Columns that hold these bands."""
+        return tuple(sensor for sensor in facts.SENSORS if self.bands_of(sensor))
+
+    def bands_of(self, sensor: str) -> tuple[str, ...]:
+        """Return the bands of one sensor, in stored order."""
+        return tuple(name for name in self.bands if facts.band(name).sensor == sensor)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the model's tensors, in order of their first slot."""
+        return tuple(dict.fromkeys(slot.input for slot in self.slots))
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every slot has its mean and deviation."""
+        return all(slot.mean is not None for slot in self.slots)
+
+    def complete(self) -> "Preset":
+        """Return itself.
+
+        Raises:
+            So2SatError: slots without mean and deviation.
+        """
+        if not self.is_complete:
+            missing = [slot.name for slot in self.slots if slot.mean is None]
+            raise So2SatError(
+                f"preset {self.name}",
+                found=f"no mean and deviation yet for {', '.join(missing)}",
+                expected="those of the data that the model is trained on",
+                remedy=f'preset("{self.name}", data=OUT) takes them from OUT/statistics.json, '
+                "which `so2sat build` writes",
+            )
+        return self
+
+    def with_statistics(self, statistics: Mapping[str, Any], origin: str) -> "Preset":
+        """Return the preset with the numbers of data, in the slots that have none.
+
+        Args:
+            statistics: content of ``statistics.json`` of a built dataset.
+            origin: whose they are, for people.
+
+        Raises:
+            So2SatError: a band is not in them, or was measured in another unit.
+        """
+        known = statistics.get("bands", {})
+        slots = tuple(_measured(self.name, slot, known) for slot in self.slots)
+        return replace(self, slots=slots, statistics=origin)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, as JSON has them."""
+        plain = asdict(self)
+        plain["slots"] = [
+            {name: value for name, value in slot.items() if value is not None} for slot in plain["slots"]
+        ]
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
+
+
+def from_dict(plain: Mapping[str, Any], where: str = "preset") -> Preset:
+    """Return the preset that a table tells of: what :meth:`Preset.to_dict` returned, or a TOML file.
+
+    A slot may be the name of a band alone: that band, in the unit in which a model should see it.
+
+    Raises:
+        So2SatError: something in it that cannot be.
+    """
+    values = dict(plain)
+    unknown = sorted(values.keys() - Preset.__dataclass_fields__.keys())
+    missing = [name for name in ("name", "slots", "size") if name not in values]
+    if unknown or missing:
+        raise So2SatError(
+            where,
+            found=f"unknown {', '.join(unknown)}" if unknown else f"no {', '.join(missing)}",
+            expected=", ".join(Preset.__dataclass_fields__),
+        )
+    if not isinstance(values["slots"], Sequence) or isinstance(values["slots"], str):
+        raise So2SatError(where, found=f"slots {values['slots']!r}", expected="a list of bands or tables")
+    values.setdefault("title", values["name"])
+    values["slots"] = tuple(_slot(slot, where) for slot in values["slots"])
+    for name in ("checkpoints", "extras", "sources"):
+        values[name] = tuple(values.get(name, ()))
+    return Preset(**values)
+
+
+def own_slots(bands: Iterable[str]) -> tuple[Slot, ...]:
+    """Return a slot for each band, in the unit in which a model should see it, without numbers."""
+    return tuple(_slot(name, "bands") for name in bands)
+
+
+def _slot(given: str | Mapping[str, Any], where: str) -> Slot:
+    values = {"band": given} if isinstance(given, str) else dict(given)
+    unknown = sorted(values.keys() - Slot.__dataclass_fields__.keys())
+    band = facts.band(values["band"]) if values.get("band") else None
+    if unknown or (band is None and not {"name", "unit", "fill"} <= values.keys()):
+        raise So2SatError(
+            f"{where}, slot {values.get('name', values.get('band'))}",
+            found=f"unknown {', '.join(unknown)}" if unknown else "neither a band nor name, unit and fill",
+            expected=", ".join(Slot.__dataclass_fields__),
+        )
+    if band is not None:
+        values.setdefault("name", band.name)
+        values.setdefault("wavelength_nm", band.wavelength_nm)
+        if values.setdefault("unit", band.model_unit) == "asinh":
+            values.setdefault("scale", band.model_scale)
+    else:
+        values["band"] = None
+    for name in ("mean", "std", "scale", "fill", "wavelength_nm"):
+        if values.get(name) is not None:
+            values[name] = _number(values[name], f"{where}, {name} of slot {values['name']}")
+    if values.get("limits") is not None:
+        pair = values["limits"] if isinstance(values["limits"], list | tuple) else [values["limits"]]
+        if len(pair) != 2:
+            raise So2SatError(f"{where}, limits", found=repr(values["limits"]), expected="[low, high]")
+        values["limits"] = tuple(_number(value, f"{where}, limits") for value in pair)
+    return Slot(**values)
+
+
+def _number(value: Any, where: str) -> float:  # noqa: ANN401
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise So2SatError(where, found=repr(value), expected="a finite number")
+    return float(value)
+
+
+def _measured(preset: str, slot: Slot, known: Mapping[str, Any]) -> Slot:
+    """Return a slot with its numbers."""
+    if slot.mean is not None:
+        return slot
+    measured = known.get(slot.band or "")
+    if measured is None:
+        raise So2SatError(
+            f"statistics for preset {preset}",
+            found=f"nothing about band {slot.band}",
+            expected=f"mean and deviation of it; there are those of {', '.join(known) or 'no band'}",
+            remedy="take the statistics of a dataset that was built with this sensor",
+        )
+    if (measured["unit"], measured.get("scale")) != (slot.unit, slot.scale):
+        raise So2SatError(
+            f"statistics for preset {preset}, band {slot.band}",
+            found=f"in {measured['unit']} (scale {measured.get('scale')})",
+            expected=f"in {slot.unit} (scale {slot.scale})",
+            remedy="build the dataset again, or give mean and deviation in the preset",
+        )
+    return replace(slot, mean=float(measured["mean"]), std=float(measured["std"]))
+
+
+def _check(preset: Preset) -> None:
+    names = [slot.name for slot in preset.slots]
+    problem = ""
+    if not names:
+        problem = "no slots"
+    elif len(set(names)) < len(names):
+        problem = f"two slots named {next(name for name in names if names.count(name) > 1)}"
+    elif not isinstance(preset.size, int) or preset.size < 1:
+        problem = f"size {preset.size!r}"
+    elif preset.interpolation not in INTERPOLATIONS:
+        problem = f"interpolation {preset.interpolation!r}"
+    elif not preset.bands:
+        problem = "empty slots alone"
+    if problem:
+        raise So2SatError(
+            f"preset {preset.name}",
+            found=problem,
+            expected="slots with names of their own, at least one with a band, a size in pixels, "
+            + " or ".join(INTERPOLATIONS),
+        )
+    for slot in preset.slots:
+        _check_slot(preset.name, slot)
+
+
+def _check_slot(preset: str, slot: Slot) -> None:
+    units = UNITS[facts.band(slot.band).sensor] if slot.band else sum(UNITS.values(), ())
+    rules = (
+        (slot.unit in units, f"unit {slot.unit!r}", " or ".join(units)),
+        (
+            (slot.unit in SCALED) == (slot.scale is not None),
+            f"scale {slot.scale}",
+            f"one with {SCALED} alone",
+        ),
+        ((slot.band is None) == (slot.fill is not None), f"fill {slot.fill}", "one in an empty slot alone"),
+        ((slot.mean is None) == (slot.std is None), "mean or std alone", "both or none"),
+        (slot.std is None or slot.std > 0, f"std {slot.std}", "a positive number"),
+        (slot.scale is None or slot.scale > 0, f"scale {slot.scale}", "a positive number"),
+        (slot.band is not None or slot.mean is not None, "no mean and std", "both in an empty slot"),
+        (slot.limits is None or slot.limits[0] < slot.limits[1], f"limits {slot.limits}", "low < high"),
+    )
+    for is_right, found, expected in rules:
+        if not is_right:
+            raise So2SatError(f"preset {preset}, slot {slot.name}", found=found, expected=expected)
