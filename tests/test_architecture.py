@@ -41,8 +41,11 @@ DOORS = {
     "httpx": {"hub/ranges", "hub/transfer"},
     "httpx2": {"hub/ranges", "hub/transfer"},
     "matplotlib": set(),
-    "torch": {"load/arrays", "load/progress", "load/resident", "load/stream"},
-    "transformers": set(),
+    "torch": {
+        *(f"load/{name}" for name in ("arrays", "progress", "resident", "stream")),
+        *(f"vision/{name}" for name in ("collate", "image_processing", "samples", "transform")),
+    },
+    "transformers": {"vision/image_processing"},
     "datasets": {
         "convert/table",
         "convert/readme",
@@ -85,6 +88,7 @@ PURE = {
     *(f"convert/{name}" for name in ("records", "encode")),
     *(f"companions/{name}" for name in ("brightness", "footprint", "index", "match", "mini", "planners")),
     *(f"companions/{name}" for name in ("published", "sketch", "summary")),
+    "vision/augmentation",
     "vision/preset",
 }
 FILE_ACCESS = {"open", "read_text", "write_text", "read_bytes", "write_bytes"}
@@ -158,6 +162,11 @@ def test_pure_modules_open_no_file(module: str) -> None:
     }
 
     assert not calls & FILE_ACCESS
+
+
+def test_what_is_saved_with_a_model_stands_alone() -> None:
+    """The image processor goes to the Hub as one file, and runs where this package is not installed."""
+    assert not list(ours("vision/image_processing"))
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.name)

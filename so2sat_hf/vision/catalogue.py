@@ -1,4 +1,4 @@
-"""Find presets: those of ``facts/presets.toml``, a TOML file of one's own; and the statistics they still need."""
+"""Find presets, in ``facts/presets.toml`` or a TOML file of one's own, and the statistics they still need."""
 
 import json
 import os

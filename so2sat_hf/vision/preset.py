@@ -1,7 +1,7 @@
 """What a model eats: which band goes into which of its slots, in which unit, normalised with which numbers.
 
-One value drives the collator, the transform, the evaluation and the saved image processor. Nothing is guessed:
-a preset without numbers says so, and one with numbers says where they come from.
+One value drives the collator, the transform, the evaluation and the saved processor. Nothing is guessed: a
+preset without numbers says so, and one with numbers says where they come from.
 
 ========== ================================== ==========================================================
 unit       stored value x becomes             for
@@ -219,7 +219,7 @@ def own_slots(bands: Iterable[str]) -> tuple[Slot, ...]:
 
 
 def _slot(given: str | Mapping[str, Any], where: str) -> Slot:
-    values = {"band": given} if isinstance(given, str) else dict(given)
+    values: dict[str, Any] = {"band": given} if isinstance(given, str) else dict(given)
     unknown = sorted(values.keys() - Slot.__dataclass_fields__.keys())
     band = facts.band(values["band"]) if values.get("band") else None
     if unknown or (band is None and not {"name", "unit", "fill"} <= values.keys()):
@@ -305,7 +305,7 @@ def _check_slot(preset: str, slot: Slot) -> None:
         (
             (slot.unit in SCALED) == (slot.scale is not None),
             f"scale {slot.scale}",
-            f"one with {SCALED} alone",
+            f"one for {' and '.join(SCALED)} alone",
         ),
         ((slot.band is None) == (slot.fill is not None), f"fill {slot.fill}", "one in an empty slot alone"),
         ((slot.mean is None) == (slot.std is None), "mean or std alone", "both or none"),
