@@ -60,7 +60,17 @@ DOORS = {
         "cli",
         *(
             f"cli/{name}"
-            for name in ("build", "card", "convert", "hub", "look", "measure", "progress", "publish")
+            for name in (
+                "build",
+                "card",
+                "convert",
+                "hub",
+                "look",
+                "measure",
+                "progress",
+                "publish",
+                "vision",
+            )
         ),
     },
     "tqdm": {"cli/progress"},
@@ -90,6 +100,7 @@ PURE = {
     *(f"companions/{name}" for name in ("published", "sketch", "summary")),
     "vision/augmentation",
     "vision/preset",
+    "vision/preset_file",
 }
 FILE_ACCESS = {"open", "read_text", "write_text", "read_bytes", "write_bytes"}
 HEAVY = ("torch", "transformers", "datasets", "h5py", "pyarrow", "numpy", "pandas", "pyproj", "PIL")

@@ -15,6 +15,7 @@ from so2sat_hf.cli.hub import download
 from so2sat_hf.cli.look import demo, show
 from so2sat_hf.cli.measure import stats
 from so2sat_hf.cli.publish import push
+from so2sat_hf.cli.vision import presets
 from so2sat_hf.errors import So2SatError
 
 RESUMED = ("build", "download", "push", "demo")
@@ -49,5 +50,5 @@ def cli() -> None:
     """So2Sat LCZ42 as a Hugging Face dataset."""
 
 
-for command in (download, info, build, match, verify, push, show, stats, card, synth, demo):
+for command in (download, info, build, match, verify, push, show, stats, card, presets, synth, demo):
     cli.add_command(command)

@@ -2,6 +2,7 @@
 
 import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,7 +98,7 @@ def _show_bands(split: "SplitStatistics") -> None:
         middle = [band.percentiles.get(percent, math.nan) for percent in SHOWN_PERCENTILES]
         numbers = [band.mean, band.std, band.min, *middle, band.max]
         rows.append([name, *(f"{number:.6g}" for number in numbers), band.unit])
-    _print_table(["band", *heads, "unit"], rows)
+    print_table(["band", *heads, "unit"], rows)
 
 
 def _show_classes(split: "SplitStatistics") -> None:
@@ -112,7 +113,7 @@ def _show_classes(split: "SplitStatistics") -> None:
                 numbers = (getattr(split.classes[name][lcz.index], measure) for name in bands)
                 if count:
                     rows.append([lcz.code, f"{count:,}", *(f"{number:.5g}" for number in numbers)])
-            _print_table(["LCZ", "patches", *bands], rows)
+            print_table(["LCZ", "patches", *bands], rows)
 
 
 def _show_comparisons(comparisons: "list[Comparison]") -> None:
@@ -128,7 +129,7 @@ def _show_comparisons(comparisons: "list[Comparison]") -> None:
             for each in comparison.differences
         ]
         marks = ["differs" if each.is_off else "" for each in comparison.differences]
-        _print_table(
+        print_table(
             ["band", "", "measured", "published", "relative", ""],
             [[*row, mark] for row, mark in zip(rows, marks, strict=True)],
         )
@@ -139,9 +140,12 @@ def _show_comparisons(comparisons: "list[Comparison]") -> None:
     note("\nEvery number is the published one.")
 
 
-def _print_table(heads: list[str], rows: list[list[str]]) -> None:
-    """Print columns, the first one aligned left and the others right."""
+def print_table(heads: list[str], rows: list[list[str]], left: Sequence[int] = (0,)) -> None:
+    """Print columns: those whose numbers are in ``left`` aligned left, the others right."""
     widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
     for row in (heads, *rows):
-        first, *others = (cell.rjust(width) for cell, width in zip(row, widths, strict=True))
-        click.echo("  ".join([first.strip().ljust(widths[0]), *others]).rstrip())
+        cells = (
+            cell.ljust(width) if number in left else cell.rjust(width)
+            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        click.echo("  ".join(cells).rstrip())

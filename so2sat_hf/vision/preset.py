@@ -65,6 +65,9 @@ class Slot:
     fill: float | None = None
     """Value of an empty slot before it is normalised; None in a slot with a band."""
 
+    window: float | None = None
+    """Mean -/+ so many deviations of the data become 0 and 1, cut off there; only while ``mean`` is None."""
+
     wavelength_nm: float | None = None
     """Centre wavelength in nanometres; None: not known."""
 
@@ -235,7 +238,7 @@ def _slot(given: str | Mapping[str, Any], where: str) -> Slot:
             values.setdefault("scale", band.model_scale)
     else:
         values["band"] = None
-    for name in ("mean", "std", "scale", "fill", "wavelength_nm"):
+    for name in ("mean", "std", "scale", "fill", "window", "wavelength_nm"):
         if values.get(name) is not None:
             values[name] = _number(values[name], f"{where}, {name} of slot {values['name']}")
     if values.get("limits") is not None:
@@ -271,7 +274,11 @@ def _measured(preset: str, slot: Slot, known: Mapping[str, Any]) -> Slot:
             expected=f"in {slot.unit} (scale {slot.scale})",
             remedy="build the dataset again, or give mean and deviation in the preset",
         )
-    return replace(slot, mean=float(measured["mean"]), std=float(measured["std"]))
+    mean, std = float(measured["mean"]), float(measured["std"])
+    if slot.window is None:
+        return replace(slot, mean=mean, std=std)
+    low, high = mean - slot.window * std, mean + slot.window * std
+    return replace(slot, mean=low, std=high - low, limits=(low, high), window=None)
 
 
 def _check(preset: Preset) -> None:
@@ -312,6 +319,7 @@ def _check_slot(preset: str, slot: Slot) -> None:
         (slot.std is None or slot.std > 0, f"std {slot.std}", "a positive number"),
         (slot.scale is None or slot.scale > 0, f"scale {slot.scale}", "a positive number"),
         (slot.band is not None or slot.mean is not None, "no mean and std", "both in an empty slot"),
+        (slot.window is None or (slot.mean is None and slot.window > 0), f"window {slot.window}", "no mean"),
         (slot.limits is None or slot.limits[0] < slot.limits[1], f"limits {slot.limits}", "low < high"),
     )
     for is_right, found, expected in rules:
