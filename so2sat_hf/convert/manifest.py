@@ -77,6 +77,12 @@ class Manifest:
         """Split -> what it holds, in the order train, validation, test."""
         return {split: self.total(cells) for split, cells in self.configs[self.layout].items()}
 
+    @property
+    def split_names(self) -> tuple[str, ...]:
+        """What :meth:`shards_of` takes: ``train``, then those of every other version, ``random/train``."""
+        others = {config: splits for config, splits in self.configs.items() if config != self.layout}
+        return (*self.splits, *(f"{config}/{split}" for config, splits in others.items() for split in splits))
+
     def total(self, cells: Iterable[str]) -> SplitRecord:
         """Add up cells."""
         records = [self.cells[key] for key in cells]
@@ -124,8 +130,12 @@ class Manifest:
         return sum(cell.rows for cell in self.cells.values())
 
     def shards_of(self, split: str) -> tuple[ShardRecord, ...]:
-        """The files of one split, in order."""
-        return tuple(shard for shard in self.shards if shard.split == split)
+        """The files of one split, in order: ``train``, or of another version ``random/train``."""
+        config, is_other, name = split.partition("/")
+        if not is_other:
+            return tuple(shard for shard in self.shards if shard.split == split)
+        cells = self.configs.get(config, {}).get(name, ())
+        return tuple(shard for shard in self.shards if shard.cell in cells)
 
     @property
     def splits_of_sources(self) -> tuple[str, ...]:

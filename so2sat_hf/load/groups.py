@@ -1,6 +1,6 @@
 """Row groups of a built dataset, decoded a few rows at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,7 +80,7 @@ def check_split(place: Place, split: str) -> None:
         raise So2SatError(
             place.name,
             found=f"no split {split!r}",
-            expected=", ".join(place.manifest.splits) or "any patches",
+            expected=", ".join(place.manifest.split_names) or "any patches",
         )
 
 
@@ -91,7 +91,23 @@ def rows_of_ids(ids: Ids, place: Place, split: str) -> NDArray[np.int64]:
         So2SatError: an id of this split that it does not hold, or none of the ids is of this split.
         SourceError: a file that is missing or damaged.
     """
-    shards = place.shards(split)
+    others: tuple[str, ...] = ()
+    if "/" in split:  # the other splits of its version hold ids that begin like its own
+        config = split.partition("/")[0]
+        others = tuple(
+            name for name in place.manifest.split_names if name.startswith(f"{config}/") and name != split
+        )
+    return rows_with(
+        ids,
+        _ids_of(place, [split]),
+        place.name,
+        elsewhere=(lambda: _ids_of(place, others)) if others else None,
+    )
+
+
+def _ids_of(place: Place, splits: Iterable[str]) -> pa.ChunkedArray:
+    """Return the ids of some splits, in stored order."""
+    shards = [shard for split in splits for shard in place.shards(split)]
     parts = place.parts([(shard, range(shard.rows)) for shard in shards], ["id"])
     chunks = [chunk for tables in parts for table in tables for chunk in table.column("id").chunks]
-    return rows_with(ids, pa.chunked_array(chunks, pa.string()), place.name)
+    return pa.chunked_array(chunks, pa.string())

@@ -1,6 +1,7 @@
 """A choice of patches, as ids: a list, a table with a column ``id``, or a file with one."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -64,7 +65,13 @@ def _read_file(path: Path) -> pa.Table:
         raise SourceError(path, found=f"cannot be read ({error})", expected="a column id") from error
 
 
-def rows_with(ids: Ids, present: pa.ChunkedArray | pa.Array, place: object) -> NDArray[np.int64]:
+def rows_with(
+    ids: Ids,
+    present: pa.ChunkedArray | pa.Array,
+    place: object,
+    *,
+    elsewhere: Callable[[], pa.ChunkedArray] | None = None,
+) -> NDArray[np.int64]:
     """Return the rows of a split that have one of these ids, increasing.
 
     Args:
@@ -72,6 +79,7 @@ def rows_with(ids: Ids, present: pa.ChunkedArray | pa.Array, place: object) -> N
             splits are passed over, if at least one is of this one.
         present: (n,) the id of every row.
         place: what an error is about.
+        elsewhere: returns the ids of the other splits, if these do not show by how an id begins.
 
     Raises:
         So2SatError: an id of this split that it does not hold, or none of the ids is of this split.
@@ -82,6 +90,8 @@ def rows_with(ids: Ids, present: pa.ChunkedArray | pa.Array, place: object) -> N
     if len(unknown) and len(rows):
         stems = _stems(present).unique()
         unknown = unknown.filter(pc.is_in(_stems(unknown), value_set=stems))
+    if len(unknown) and len(rows) and elsewhere is not None:
+        unknown = unknown.filter(pc.invert(pc.is_in(unknown, value_set=_whole(elsewhere()))))
     if len(unknown):
         raise So2SatError(
             place,

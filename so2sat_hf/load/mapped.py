@@ -94,8 +94,8 @@ def _open_folder(folder: Path, split: str) -> Mapped:
             expected="Arrow files",
             remedy=f"`so2sat build {folder} SHARDS --format arrow`, or read it with PatchStream",
         )
-    if split not in manifest.splits:
-        raise FolderError(folder, found=f"no split {split!r}", expected=" or ".join(manifest.splits))
+    if split not in manifest.split_names:
+        raise FolderError(folder, found=f"no split {split!r}", expected=", ".join(manifest.split_names))
     tables = [_map_file(folder / shard.path, shard.rows) for shard in manifest.shards_of(split)]
     try:
         table = pa.concat_tables(tables)

@@ -178,7 +178,7 @@ class Resident:
 
         Args:
             place: whatever :class:`~so2sat_hf.load.stream.PatchStream` reads.
-            split: ``train``, ``validation`` or ``test``.
+            split: ``train``, ``validation`` or ``test``; of another version ``random/train``.
             columns: which; default: all that are not text.
             bands: names of bands of either sensor; see :func:`~so2sat_hf.load.selection.wanted`.
             ids: only these patches; see :data:`~so2sat_hf.load.ids.Ids`.

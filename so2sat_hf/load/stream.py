@@ -19,6 +19,7 @@ from so2sat_hf.load.ids import Ids
 from so2sat_hf.load.order import Layout, Stage, Topology, layout
 from so2sat_hf.load.progress import Progress
 from so2sat_hf.load.selection import wanted
+from so2sat_hf.load.streamed import is_stream, open_streamed
 
 try:
     from torch.utils.data import IterableDataset, get_worker_info
@@ -44,8 +45,8 @@ class PatchStream(IterableDataset):  # type: ignore[type-arg]
 
     def __init__(  # noqa: PLR0913 (named, each with a default)
         self,
-        place: str | os.PathLike[str] | Place,
-        split: str = "train",
+        place: Any,  # noqa: ANN401
+        split: str | None = None,
         *,
         columns: Iterable[str] | None = None,
         bands: Iterable[str] | None = None,
@@ -64,8 +65,10 @@ class PatchStream(IterableDataset):  # type: ignore[type-arg]
         """Plan; no pixel is read yet.
 
         Args:
-            place: a folder that ``so2sat build`` wrote, Parquet or Arrow, or a dataset on the Hub.
-            split: ``train``, ``validation`` or ``test``.
+            place: a folder that ``so2sat build`` wrote, Parquet or Arrow; a dataset on the Hub; or what
+                ``load_dataset(..., streaming=True)`` of one of these returned: its files are read.
+            split: ``train`` (the default), ``validation`` or ``test``; of another version ``random/train``,
+                ``block/test``, ``v1/validation``. A streaming dataset is one already.
             columns: which (``geo`` for all of the geolocation); default: all that were built.
             bands: names of bands of either sensor, e.g. ``("B04", "B03", "B02")``: each sensor keeps those,
                 in this order, and one without any is left out. Default: all.
@@ -84,7 +87,8 @@ class PatchStream(IterableDataset):  # type: ignore[type-arg]
             pin: copy tensors into page-locked memory.
 
         Raises:
-            So2SatError: an argument that cannot be.
+            So2SatError: an argument that cannot be, or a streaming dataset whose rows were changed, chosen,
+                shuffled or dealt out.
             FolderError: no built dataset there.
             HubError: the Hub refuses, or has no such dataset.
         """
@@ -94,14 +98,14 @@ class PatchStream(IterableDataset):  # type: ignore[type-arg]
             if form not in FORMS:
                 name, found, expected = ("form", form, " or ".join(FORMS))  # type: ignore[assignment]
             raise So2SatError(name, found=repr(found), expected=expected)
-        self.place = open_place(place)
-        check_split(self.place, split)
-        self.split, self.seed, self.rank = split, seed, rank
+        self.place, self.split, stored = _opened(place, split)
+        check_split(self.place, self.split)
+        self.seed, self.rank = seed, rank
         self._threads, self._form, self._pin = threads, form, pin
         self._topology = Topology(batch_size, world_size, 1, window, shuffle, tail)
-        self._wanted = wanted(self.place.manifest.columns, columns, bands)
-        self._groups = self.place.groups(split)
-        self._rows = None if ids is None else rows_of_ids(ids, self.place, split)
+        self._wanted = wanted(stored, columns, bands)
+        self._groups = self.place.groups(self.split)
+        self._rows = None if ids is None else rows_of_ids(ids, self.place, self.split)
         self._loaded: tuple[int, tuple[Stage, ...]] | None = None  # epoch, its stages so far
         self._progress = Progress()
         self._taken = 0  # batches of the last pass in this process
@@ -247,6 +251,19 @@ class PatchStream(IterableDataset):  # type: ignore[type-arg]
     def _choice(self) -> str | None:
         """Return what tells one choice of patches from another; None: all."""
         return None if self._rows is None else hashlib.sha256(self._rows.tobytes()).hexdigest()
+
+
+def _opened(place: Any, split: str | None) -> tuple[Place, str, tuple[str, ...]]:  # noqa: ANN401
+    """Return where to read, the split, and the columns there are."""
+    if not is_stream(place):
+        opened = open_place(place)
+        return opened, "train" if split is None else split, opened.manifest.columns
+    streamed = open_streamed(place)
+    if split not in (None, streamed.split):
+        raise So2SatError(
+            "split", found=repr(split), expected=f"{streamed.split!r}, which the streaming dataset is of"
+        )
+    return streamed
 
 
 def num_cores() -> int:

@@ -47,7 +47,7 @@ class PatchTable:
         Args:
             source: a folder built with ``so2sat build --format arrow``, or a ``datasets.Dataset``, also after
                 ``select``, ``filter``, ``shuffle``; a format or transform set on it is passed over.
-            split: of the folder; a Dataset is one already.
+            split: of the folder: ``train``, or of another version ``random/train``; a Dataset is one already.
             columns: which, ``geo`` for all of the geolocation; default: all.
             bands: names of bands of either sensor; see :func:`~so2sat_hf.load.selection.wanted`.
             ids: only these patches, in stored order; see :data:`~so2sat_hf.load.ids.Ids`.

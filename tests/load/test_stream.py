@@ -320,7 +320,8 @@ def test_a_worker_that_is_killed_is_an_error(folders: dict[str, Path]) -> None:
 
     os.kill(batches._workers[1].pid, signal.SIGKILL)
 
-    with pytest.raises(RuntimeError, match=r"killed by signal|exited unexpectedly"):
+    # torch tells of the signal, or of a batch that the worker can no longer hand over
+    with pytest.raises((RuntimeError, OSError), match=r"killed by signal|exited unexpectedly|reset by peer"):
         list(batches)
 
 

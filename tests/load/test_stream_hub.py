@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hub_folders import REPO, put, sent
+from hub_folders import REPO, contents, put, sent
 from local_hub import Fault, LocalHub
 from torch.utils.data import DataLoader
 
@@ -15,7 +15,6 @@ from so2sat_hf.convert.build import build
 from so2sat_hf.convert.manifest import Manifest
 from so2sat_hf.convert.options import BuildOptions
 from so2sat_hf.convert.raw import RawSource
-from so2sat_hf.errors import So2SatError
 from so2sat_hf.load.stream import PatchStream
 
 PLACE = f"hf://datasets/{REPO}"
@@ -82,10 +81,17 @@ def test_a_cut_is_continued(hub: LocalHub, folder: Path) -> None:
     assert all(np.array_equal(a["sen2"], b["sen2"]) for a, b in zip(here, there, strict=True))
 
 
-def test_something_else_than_a_place_is_refused(folder: Path) -> None:
-    """A stream of datasets is no place; the error says what to give."""
+def test_a_streaming_dataset_of_the_hub(hub: LocalHub, folder: Path) -> None:
+    """What load_dataset returned, for a config that shows one sensor: the same commit, the same batches."""
     from datasets import load_dataset
 
-    stream = load_dataset(str(folder), split="train", streaming=True)
-    with pytest.raises(So2SatError, match=r"datasets\.IterableDataset: no place .*the folder or OWNER/NAME"):
-        PatchStream(stream)  # type: ignore[arg-type]
+    hub.create_repo(REPO, files={**contents(folder), "README.md": (folder / "README.md").read_bytes()})
+    streaming = load_dataset(REPO, "sen2", split="train", streaming=True)
+
+    stream = PatchStream(streaming, batch_size=32, seed=5)
+
+    there, here = list(stream), batches_of(folder)
+    assert "sen1" not in there[0]
+    for a, b in zip(here, there, strict=True):
+        assert np.array_equal(a["sen2"], b["sen2"])
+        assert list(a["id"]) == list(b["id"])
