@@ -43,9 +43,13 @@ DOORS = {
     "matplotlib": set(),
     "torch": {
         *(f"load/{name}" for name in ("arrays", "progress", "resident", "stream")),
-        *(f"vision/{name}" for name in ("collate", "image_processing", "samples", "transform")),
+        *(
+            f"vision/{name}"
+            for name in ("collate", "image_processing", "image_size", "patch_embedding", "samples")
+        ),
+        "vision/transform",
     },
-    "transformers": {"vision/image_processing"},
+    "transformers": {"vision/from_scratch", "vision/image_processing"},
     "datasets": {
         "convert/table",
         "convert/readme",

@@ -36,6 +36,7 @@ __all__ = [
     "SourceFile",
     "Version",
     "access",
+    "architecture_tables",
     "band",
     "bands",
     "citation",
@@ -271,6 +272,11 @@ def access() -> Access:
 def preset_tables() -> tuple[dict[str, Any], ...]:
     """Return the tables of presets.toml, which :mod:`so2sat_hf.vision.preset` makes values of."""
     return tuple(_toml("presets.toml")["presets"])
+
+
+def architecture_tables() -> tuple[dict[str, Any], ...]:
+    """Return the tables of architectures.toml, which :mod:`so2sat_hf.vision.from_scratch` makes models of."""
+    return tuple(_toml("architectures.toml")["architectures"])
 
 
 def citation() -> str:
