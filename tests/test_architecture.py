@@ -47,9 +47,13 @@ DOORS = {
             f"vision/{name}"
             for name in ("collate", "image_processing", "image_size", "patch_embedding", "samples")
         ),
+        "vision/checkpoints",
         "vision/transform",
     },
-    "transformers": {"vision/from_scratch", "vision/image_processing"},
+    "transformers": {
+        *(f"vision/{name}" for name in ("checkpoints", "from_scratch", "image_processing", "stock_processor"))
+    },
+    "timm": {"vision/checkpoints"},
     "datasets": {
         "convert/table",
         "convert/readme",

@@ -93,12 +93,12 @@ def _rebuilt(model: Any, size: int) -> Any | None:  # noqa: ANN401
     wanted, weights = other.state_dict(), model.state_dict()
     for name, value in weights.items():
         if name.endswith(POSITIONS) and name in wanted and value.shape != wanted[name].shape:
-            weights[name] = _interpolated(value, wanted[name].shape[1])
+            weights[name] = interpolated(value, wanted[name].shape[1])
     other.load_state_dict(weights)
     return other.train(model.training)
 
 
-def _interpolated(positions: torch.Tensor, count: int) -> torch.Tensor:
+def interpolated(positions: torch.Tensor, count: int) -> torch.Tensor:
     """(1, prefix + g * g, d) -> (1, prefix + h * h, d); the prefix stays."""
     old = positions.shape[1]
     prefix = next(number for number in range(old) if math.isqrt(old - number) ** 2 == old - number)
