@@ -49,7 +49,8 @@ class HubPlace(Place):
 
     def file(self, path: str) -> HubFile:
         """Return where a file is."""
-        size = self.manifest.tables[path]
+        sizes = self.manifest.tables | {file.path: file.bytes for file in self.manifest.files}
+        size = sizes[path]
         return HubFile(
             self.shelf.repo_id, self.shelf.commit, path, size, self.shelf.endpoint, self.shelf.patience
         )

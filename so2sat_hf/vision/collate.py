@@ -21,6 +21,9 @@ LONLAT = "lonlat"
 WAVELENGTHS = "wavelengths"
 SEED_BITS = 64
 
+BLOCK_ROWS = 16
+"""Patches whose sensors are merged at once: they stay in the processor's cache."""
+
 
 class So2SatCollator:
     """``collate_fn`` of a DataLoader, ``data_collator`` of a Trainer.
@@ -62,6 +65,10 @@ class So2SatCollator:
         self.bands = preset.bands if isinstance(preset, Preset) else tuple(preset)
         self._numbers = {
             sensor: [facts.band(name).index for name in self.bands if facts.band(name).sensor == sensor]
+            for sensor in facts.SENSORS
+        }
+        self._places = {
+            sensor: as_index([i for i, name in enumerate(self.bands) if facts.band(name).sensor == sensor])
             for sensor in facts.SENSORS
         }
         self.sensors = tuple(sensor for sensor, numbers in self._numbers.items() if numbers)
@@ -114,12 +121,16 @@ class So2SatCollator:
 
     def _merged(self, found: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """(b, bands, h, w) float32 of both sensors, in the order of the bands."""
-        first = next(iter(found.values()))
-        out = torch.empty((len(first), len(self.bands), *first.shape[2:]))
-        for sensor, values in found.items():
-            places = [place for place, name in enumerate(self.bands) if facts.band(name).sensor == sensor]
-            out[:, as_index(places)] = stored_values(values)
-        return out
+        count, _, *size = next(iter(found.values())).shape
+        out = np.empty((count, len(self.bands), *size), np.float32)  # torch asks for small pages, and waits
+        for start in range(0, count, BLOCK_ROWS):
+            part = slice(start, start + BLOCK_ROWS)
+            for sensor, values in found.items():
+                stored = values[part]
+                out[part, self._places[sensor]] = (
+                    stored if stored.is_floating_point() else stored_values(stored)
+                ).numpy()
+        return torch.from_numpy(out)
 
     def _index(self, sensor: str) -> Callable[[int], slice | list[int]]:
         """Return what tells which of a sensor's channels to take, by how many there are."""

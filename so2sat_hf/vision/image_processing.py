@@ -82,13 +82,20 @@ class SlotTable(nn.Module):
             if kind in ("dB", "dB limited"):
                 values = 10.0 * torch.log10(values.clamp_min(DB_FLOOR))
             elif kind in ("asinh", "asinh limited"):
-                values = torch.asinh(values * self.inner[part])
+                values = _asinh(values * self.inner[part])
             elif kind == "linear limited":
                 values = values * self.inner[part]
             if kind.endswith("limited"):
                 values = torch.minimum(torch.maximum(values, self.low[part]), self.high[part])
             out[:, part] = torch.addcmul(shift, values, factor)
         return out
+
+
+def _asinh(values: torch.Tensor) -> torch.Tensor:
+    """On a CPU numpy's takes a twentieth of the time of torch's."""
+    if values.device.type == "cpu" and not torch.compiler.is_compiling():
+        return torch.from_numpy(np.arcsinh(values.numpy(force=True)))
+    return torch.asinh(values)
 
 
 def _kind(bands: Sequence[str], slot: Mapping[str, Any]) -> tuple[str, int]:

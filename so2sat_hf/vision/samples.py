@@ -103,11 +103,10 @@ def _stacked(patches: Sequence[Any], index: Callable[[int], slice | list[int]], 
     if any(array.ndim != 3 or array.shape != first.shape or array.dtype != first.dtype for array in arrays):
         raise _not_pixels(name, f"patches of shapes {sorted({array.shape for array in arrays})}")
     bands = index(len(first))
-    if isinstance(bands, slice):
-        return _tensor(np.stack([array[bands] for array in arrays]), name)
-    out = np.empty((len(arrays), len(bands), *first.shape[1:]), first.dtype)
-    for place, array in zip(out, arrays, strict=True):
-        np.take(array, bands, axis=0, out=place, mode="clip")
+    count = bands.stop - bands.start if isinstance(bands, slice) else len(bands)
+    out = np.empty((len(arrays), count, *first.shape[1:]), first.dtype)
+    for place, array in zip(out, arrays, strict=True):  # np.stack takes twice the time
+        place[...] = array[bands]
     return _tensor(out, name)
 
 

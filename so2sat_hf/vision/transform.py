@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from so2sat_hf import facts
+from so2sat_hf.convert.patches import PATCH_SIZE
 from so2sat_hf.errors import So2SatError
 from so2sat_hf.vision.augmentation import Augmentation, Draws, draw
 from so2sat_hf.vision.image_processing import SlotTable, resize, stored_values
@@ -30,6 +31,9 @@ class So2SatTransform(nn.Module):
 
     optical: torch.Tensor
     """(bands,) bool: of Sentinel-2."""
+
+    places: torch.Tensor
+    """(8, 1024): see :func:`places_of`."""
 
     def __init__(
         self,
@@ -66,6 +70,7 @@ class So2SatTransform(nn.Module):
         self.table = SlotTable(preset.bands, preset.to_dict()["slots"])
         optical = [facts.band(name).sensor == "sen2" for name in preset.bands]
         self.register_buffer("optical", torch.tensor(optical), persistent=False)
+        self.register_buffer("places", places_of(PATCH_SIZE), persistent=False)
         self._compute = self._values
 
     def compile(self, *, dynamic: bool = False, **options: Any) -> None:  # noqa: ANN401
@@ -135,7 +140,7 @@ class So2SatTransform(nn.Module):
         if draws is None:
             return resize(self.table(pixels), self.size, self.preset.interpolation).to(self.dtype)
         if draws.flips is not None:
-            pixels = flipped(stored_values(pixels), draws.flips)
+            pixels = flipped(stored_values(pixels), draws.flips, self.places)
         if draws.jitter is not None:
             factors = torch.where(self.optical, draws.jitter, 1.0)
             pixels = stored_values(pixels) * factors[..., None, None]
@@ -183,17 +188,26 @@ class So2SatTransform(nn.Module):
         return f"{self.preset.name}, {self.table.num_slots} x {self.size} x {self.size}, {self.augment}"
 
 
-def flipped(pixels: torch.Tensor, flips: torch.Tensor) -> torch.Tensor:
+def flipped(pixels: torch.Tensor, flips: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
     """Flip and turn each patch.
 
     Args:
-        pixels: (b, c, n, n).
+        pixels: (b, c, n, n), not unsigned.
         flips: (3, b) bool: transposed, then upside down, then mirrored; together all eight of a square.
+        places: (8, n * n), :func:`places_of`.
     """
-    transpose, upside_down, mirror = flips[:, :, None, None, None]
-    pixels = torch.where(transpose, pixels.transpose(-1, -2), pixels)
-    pixels = torch.where(upside_down, pixels.flip(-2), pixels)
-    return torch.where(mirror, pixels.flip(-1), pixels)
+    which = flips[0].long() * 4 + flips[1].long() * 2 + flips[2].long()
+    wanted = places[which][:, None].expand(-1, pixels.shape[1], -1)  # one lookup for all bands of a patch
+    return pixels.flatten(2).gather(2, wanted).view(pixels.shape)
+
+
+def places_of(size: int) -> torch.Tensor:
+    """Return from where each pixel of the eight flips and turns comes, (8, size * size)."""
+    grid = torch.arange(size * size).reshape(size, size)
+    turned = [grid, grid.T]
+    turned = [each for grid in turned for each in (grid, grid.flip(0))]
+    turned = [each for grid in turned for each in (grid, grid.flip(1))]
+    return torch.stack([each.flatten() for each in turned])
 
 
 def _inside(box: torch.Tensor, size: int) -> torch.Tensor:

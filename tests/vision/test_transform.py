@@ -19,7 +19,7 @@ from so2sat_hf.vision.augmentation import Augmentation, draw
 from so2sat_hf.vision.catalogue import preset, presets
 from so2sat_hf.vision.collate import So2SatCollator
 from so2sat_hf.vision.preset import Preset, Slot
-from so2sat_hf.vision.transform import So2SatTransform, flipped
+from so2sat_hf.vision.transform import So2SatTransform, flipped, places_of
 
 
 def in_unit(slot: Slot, value: float) -> float:
@@ -125,7 +125,7 @@ def test_flips_are_the_eight_of_a_square() -> None:
     """All of them, each a rearrangement that keeps neighbours."""
     every = torch.tensor([[number >> bit & 1 for number in range(8)] for bit in range(3)], dtype=torch.bool)
 
-    found = flipped(SQUARE.expand(8, 1, 32, 32), every)
+    found = flipped(SQUARE.expand(8, 1, 32, 32), every, places_of(32))
 
     turns = [torch.rot90(SQUARE[0, 0], count) for count in range(4)]
     wanted = {tuple(each.flatten().tolist()) for turn in turns for each in (turn, turn.flip(0))}
