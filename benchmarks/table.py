@@ -54,6 +54,14 @@ LOADING = {  # case of load.json -> what the README calls it
 }
 
 
+COLLATED = {  # case of gpu-cpu.json -> what the README calls it
+    "s2, float32": "Sentinel-2, reflectance",
+    "s2, uint16": "Sentinel-2, digital numbers",
+    "rgb, float32": "B04 B03 B02 of ten bands",
+    "all, float32": "both sensors, stacked",
+}
+
+
 def read(name):
     """Return a results file."""
     return json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
@@ -150,10 +158,6 @@ def mixing(results):
     )
 
 
-BLOCKS = {"measured": block, "loading": loading}
-"""Mark -> what makes the lines between it and its end."""
-
-
 def full_size(results):
     """Return the sentence on a split of the published size."""
     build, verify = (results[job]["seconds"] for job in ("build", "verify"))
@@ -183,6 +187,37 @@ def matching(results):
         f"* Matching version 3 reads {rate:,} patches/s and core, with {memory} MB; pairing all "
         f"{pairing['rows']:,} rows takes {pairing['seconds']} s, and their table {pairing['table_mb']} MB."
     )
+
+
+def feeding():
+    """Return the lines between the marks of the section on feeding a model."""
+    results = read("gpu-cpu")
+    machine, cases = results["machine"], {case["case"]: case for case in results["collator"]}
+    place = f"one core of an {machine['cpu']}, {results['date']}"
+    lines = [
+        f"Batches of 256, one run of `benchmarks/gpu.py --device cpu`, {place}:",
+        "",
+        "| collator | batches, patches/s | times a memory copy of the batch | lists of samples, patches/s |",
+        "|---|---|---|---|",
+    ]
+    for name, shown in COLLATED.items():
+        case = cases[name]
+        ready, listed = case["batch_patches_per_second"], case["samples_patches_per_second"]
+        lines.append(f"| {shown} | {ready:,.0f} | {case['batch_over_copy']:.1f} | {listed:,.0f} |")
+    lines.append("")
+    for case in results["prepare"]:
+        shown = {"s2": "Sentinel-2", "all": "Both sensors"}[case["case"]]
+        lines.append(
+            f"* {shown}, flips, turns and normalisation included: {case['ours_from_rows_32']:,.0f} patches/s "
+            f"from `PatchTable`, {case['sample_by_sample_from_rows_32']:,.0f} from `datasets` sample by sample "
+            f"({case['ratio_from_rows']:.0f} times), {case['sample_by_sample_224']:,.0f} if each sample is "
+            "resized to 224 pixels on the CPU, which here is left to the device."
+        )
+    return "\n".join([*lines, ""])
+
+
+BLOCKS = {"measured": block, "loading": loading, "feeding": feeding}
+"""Mark -> what makes the lines between it and its end."""
 
 
 def main():

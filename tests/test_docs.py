@@ -116,6 +116,18 @@ def test_the_benchmark_runs(tmp_path: Path) -> None:
     assert "so2sat parquet, 2 jobs" in done.stdout
 
 
+def test_the_benchmark_of_feeding_runs(tmp_path: Path) -> None:
+    """A smoke run on the CPU; nothing is written."""
+    script = ROOT / "benchmarks" / "gpu.py"
+    args = [sys.executable, script, "--quick", "--device", "cpu"]
+
+    done = subprocess.run(args, capture_output=True, text=True, check=False, cwd=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert "vit-small-8 at 32 px" in done.stdout
+    assert not list(tmp_path.iterdir())
+
+
 def test_results_are_json_with_a_machine() -> None:
     """A number without its machine is no number."""
     for path in (ROOT / "benchmarks" / "results").glob("*.json"):

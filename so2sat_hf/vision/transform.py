@@ -1,10 +1,11 @@
 """What happens to a batch on the device, in training and evaluation: augment, normalise, resize."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from so2sat_hf import facts
@@ -140,7 +141,7 @@ class So2SatTransform(nn.Module):
         if draws is None:
             return resize(self.table(pixels), self.size, self.preset.interpolation).to(self.dtype)
         if draws.flips is not None:
-            pixels = flipped(stored_values(pixels), draws.flips, self.places)
+            pixels = flipped(pixels, draws.flips, self.places)
         if draws.jitter is not None:
             factors = torch.where(self.optical, draws.jitter, 1.0)
             pixels = stored_values(pixels) * factors[..., None, None]
@@ -192,13 +193,26 @@ def flipped(pixels: torch.Tensor, flips: torch.Tensor, places: torch.Tensor) -> 
     """Flip and turn each patch.
 
     Args:
-        pixels: (b, c, n, n), not unsigned.
+        pixels: (b, c, n, n).
         flips: (3, b) bool: transposed, then upside down, then mirrored; together all eight of a square.
         places: (8, n * n), :func:`places_of`.
     """
+    if pixels.device.type == "cpu" and not torch.compiler.is_compiling():
+        return torch.from_numpy(_flipped_one_by_one(pixels.numpy(force=True), flips.tolist()))
+    pixels = stored_values(pixels)  # devices can do little with unsigned numbers
     which = flips[0].long() * 4 + flips[1].long() * 2 + flips[2].long()
     wanted = places[which][:, None].expand(-1, pixels.shape[1], -1)  # one lookup for all bands of a patch
     return pixels.flatten(2).gather(2, wanted).view(pixels.shape)
+
+
+def _flipped_one_by_one(pixels: NDArray[Any], flips: Sequence[Sequence[bool]]) -> NDArray[Any]:
+    """The same on a CPU, patch by patch in its cache: half the time."""
+    out = np.empty_like(pixels)
+    for place, patch, transpose, upside_down, mirror in zip(out, pixels, *flips, strict=True):
+        turned = patch.swapaxes(1, 2) if transpose else patch
+        turned = turned[:, ::-1] if upside_down else turned
+        place[...] = turned[:, :, ::-1] if mirror else turned
+    return out
 
 
 def places_of(size: int) -> torch.Tensor:

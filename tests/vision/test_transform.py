@@ -126,6 +126,8 @@ def test_flips_are_the_eight_of_a_square() -> None:
     every = torch.tensor([[number >> bit & 1 for number in range(8)] for bit in range(3)], dtype=torch.bool)
 
     found = flipped(SQUARE.expand(8, 1, 32, 32), every, places_of(32))
+    compiled = torch.compile(flipped, backend="aot_eager")  # the way it goes on a device
+    assert torch.equal(compiled(SQUARE.expand(8, 1, 32, 32), every, places_of(32)), found)
 
     turns = [torch.rot90(SQUARE[0, 0], count) for count in range(4)]
     wanted = {tuple(each.flatten().tolist()) for turn in turns for each in (turn, turn.flip(0))}
