@@ -207,9 +207,10 @@ def feeding():
     lines.append("")
     for case in results["prepare"]:
         shown = {"s2": "Sentinel-2", "all": "Both sensors"}[case["case"]]
+        mine, theirs = case["ours_from_rows_32"], case["sample_by_sample_from_rows_32"]
         lines.append(
-            f"* {shown}, flips, turns and normalisation included: {case['ours_from_rows_32']:,.0f} patches/s "
-            f"from `PatchTable`, {case['sample_by_sample_from_rows_32']:,.0f} from `datasets` sample by sample "
+            f"* {shown}, flips, turns and normalisation included: {mine:,.0f} patches/s "
+            f"from `PatchTable`, {theirs:,.0f} from `datasets` sample by sample "
             f"({case['ratio_from_rows']:.0f} times), {case['sample_by_sample_224']:,.0f} if each sample is "
             "resized to 224 pixels on the CPU, which here is left to the device."
         )

@@ -40,6 +40,7 @@ def test_values_are_of_a_size_that_models_learn_from(name: str, statistics: Any,
     """Own presets: mean 0 and deviation 1 of the data. Foreign ones: as near as other data come to that."""
     for slot, values in shown(presets()[name], statistics, train).items():
         mean, std = values.mean().item(), values.std().item()
+        print(f"{name:14} {slot:10} mean {mean:6.2f} std {std:5.2f}")
         if name in OWN:
             assert abs(mean) <= 0.1, slot
             assert 0.8 <= std <= 1.25, slot
