@@ -27,6 +27,7 @@ ROOMS = [
     ["hub"],
     ["load"],
     ["vision"],
+    ["training"],
     ["assemble"],
     ["demo"],
     ["cli"],
@@ -109,6 +110,7 @@ PURE = {
     "vision/augmentation",
     "vision/preset",
     "vision/preset_file",
+    "training/metrics",
 }
 FILE_ACCESS = {"open", "read_text", "write_text", "read_bytes", "write_bytes"}
 HEAVY = ("torch", "transformers", "datasets", "h5py", "pyarrow", "numpy", "pandas", "pyproj", "PIL")
