@@ -1,6 +1,7 @@
 """Fixtures of all rooms: generated files of the published layout, quiet and empty caches."""
 
 import os
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +23,9 @@ from hypothesis import settings
 
 from so2sat_hf.convert.raw import RawSource, open_raw
 from so2sat_hf.synthetic import write_raw
+
+# Workers of pytest-xdist ignore Ctrl-C, and all that they start would, too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("so2sat", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("so2sat")

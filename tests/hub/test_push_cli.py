@@ -187,5 +187,7 @@ def test_killed_anywhere_the_same_command_continues(
     assert again.returncode == 0, again.stderr
     assert set(hub.repo(REPO).tree("main")) >= {*Manifest.read(out).paths, *FOREIGN}
     assert [pull.status for pull in hub.repo(REPO).pulls.values()] == ["closed"]
+    tables = Manifest.read(out).tables.values()
     total = sum(request.received for request in hub.requests("lfs-put"))
-    assert total == sum(Manifest.read(out).tables.values()) >= sent
+    assert sum(tables) >= sent
+    assert 0 <= total - sum(tables) < max(tables)  # no more twice than a file that was on its way

@@ -513,7 +513,7 @@ def test_places_that_are_none(arrow: Path, loaded: datasets.Dataset, tmp_path: P
     wrong = {
         "no such folder.*\n.*fetches a dataset of the Hub": ("zhu-xlab/So2Sat-LCZ42", "train"),
         "no manifest.json": (tmp_path / "empty", "train"),
-        "no split 'validation_'; expected train or validation or test": (arrow, "validation_"),
+        "no split 'validation_'; expected train, validation, test": (arrow, "validation_"),
         "a DatasetDict.*\n.*one of its splits": (datasets.DatasetDict({"train": loaded}), "train"),
         "a IterableDataset.*\n.*PatchStream": (loaded.to_iterable_dataset(), "train"),
         "a list": ([1], "train"),

@@ -27,7 +27,16 @@ SUPPORT = Path(__file__).parents[1] / "support"
 def test_with_timm() -> None:
     """The tests of needs_timm.py, where timm can be imported."""
     paths = os.pathsep.join(filter(None, [str(TIMM), str(SUPPORT), os.environ.get("PYTHONPATH")]))
-    args = ["-m", "pytest", "-q", "-p", "torchvision_stub", str(Path(__file__).with_name("needs_timm.py"))]
+    args = [
+        "-m",
+        "pytest",
+        "-q",
+        "-n",
+        "0",
+        "-p",
+        "torchvision_stub",
+        str(Path(__file__).with_name("needs_timm.py")),
+    ]
     environment = {**os.environ, "PYTHONPATH": paths}
 
     done = subprocess.run(
