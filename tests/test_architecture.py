@@ -50,9 +50,14 @@ DOORS = {
         ),
         "vision/checkpoints",
         "vision/transform",
+        *(f"training/{name}" for name in ("feed", "loss", "trainer")),
     },
     "transformers": {
-        *(f"vision/{name}" for name in ("checkpoints", "from_scratch", "image_processing", "stock_processor"))
+        *(
+            f"vision/{name}"
+            for name in ("checkpoints", "from_scratch", "image_processing", "stock_processor")
+        ),
+        "training/trainer",
     },
     "timm": {"vision/checkpoints"},
     "datasets": {
