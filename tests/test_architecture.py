@@ -57,7 +57,7 @@ DOORS = {
             f"vision/{name}"
             for name in ("checkpoints", "from_scratch", "image_processing", "stock_processor")
         ),
-        "training/trainer",
+        *(f"training/{name}" for name in ("arguments", "finetune", "trainer")),
     },
     "timm": {"vision/checkpoints"},
     "datasets": {
@@ -67,6 +67,7 @@ DOORS = {
         "companions/rgb",
         "hub/trial",
         "so2sat_lcz42",
+        "training/finetune",
         "demo",
     },
     "PIL": {"companions/rgb", "pages/classes", "pages/contact_sheet"},

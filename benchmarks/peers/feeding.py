@@ -18,6 +18,7 @@ from so2sat_hf.vision.catalogue import preset
 from so2sat_hf.vision.collate import So2SatCollator
 from so2sat_hf.vision.from_scratch import scratch_config
 from so2sat_hf.vision.image_processing import stored_values
+from so2sat_hf.vision.processor import image_processor
 from so2sat_hf.vision.transform import So2SatTransform
 
 BATCH = 256
@@ -89,6 +90,8 @@ def preparing(data, repeats):
                 "sample_by_sample": lambda n=count, o=one, s=samples: default_collate([o(x) for x in s[:n]]),
             }
             if size == 32:
+                processor = image_processor(found)
+                work["processor"] = lambda p=processor, s=samples: [p(x, return_tensors="pt") for x in s]
                 work["ours_from_rows"] = lambda t=transform, c=collate, r=table: t(c(r[some_of(r)]))
                 if rows is not None:
                     work["sample_by_sample_from_rows"] = lambda o=one, r=rows: default_collate(

@@ -6,12 +6,15 @@ import tomllib
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from so2sat_hf import facts
 from so2sat_hf.convert.manifest import STATISTICS
 from so2sat_hf.errors import FolderError, So2SatError
 from so2sat_hf.vision.preset import Preset, from_dict
+
+if TYPE_CHECKING:
+    from so2sat_hf.load.place import Place
 
 
 @cache
@@ -52,12 +55,12 @@ def preset(name: str | os.PathLike[str], data: str | os.PathLike[str] | None = N
     return found if data is None or found.is_complete else with_statistics_of(found, data)
 
 
-def with_statistics_of(preset: Preset, data: str | os.PathLike[str]) -> Preset:
+def with_statistics_of(preset: Preset, data: "str | os.PathLike[str] | Place") -> Preset:
     """Return a preset with mean and deviation of the training rows of a built dataset.
 
     Args:
         preset: one with slots that have none.
-        data: a folder that ``so2sat build`` wrote, or OWNER/NAME on the Hub.
+        data: a folder that ``so2sat build`` wrote, OWNER/NAME on the Hub, or either of them opened.
 
     Raises:
         FolderError: no built dataset there, or one without statistics.
