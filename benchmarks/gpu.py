@@ -10,7 +10,8 @@ is compiled.
 * **collator**: patches/s of batches and of lists of samples, beside a memory copy of the same batch.
 * **prepare**: collator and transform beside the usual way, each sample for itself (flip, turn, resize,
   normalise with torch, then ``default_collate``), one thread; from memory, and from stored rows
-  (``PatchTable`` beside ``datasets`` in its torch format), in random order.
+  (``PatchTable`` beside ``datasets`` in its torch format), in random order; the same behind two workers; and
+  a processor in ``datasets.map``.
 * **step**: seconds of a training step (forward, backward, AdamW) on a constant tensor, and fed by
   ``Resident`` and by ``PatchStream``; their ratio; share of the device's peak at 3 x the operations of a
   forward pass.

@@ -71,7 +71,7 @@ class SlotTable(nn.Module):
         if self.has_radar and not pixels.is_floating_point():
             raise ValueError("whole numbers for Sentinel-1: expected amplitude and power as floats")
         pixels = stored_values(pixels)
-        out = pixels.new_empty((pixels.shape[0], self.num_slots, *pixels.shape[2:]))
+        out = _room(pixels, self.num_slots)
         for kind, band, slot, count in self.runs:
             part = slice(slot, slot + count)
             factor, shift = self.factor[part], self.shift[part]
@@ -89,6 +89,14 @@ class SlotTable(nn.Module):
                 values = torch.minimum(torch.maximum(values, self.low[part]), self.high[part])
             out[:, part] = torch.addcmul(shift, values, factor)
         return out
+
+
+def _room(like: torch.Tensor, channels: int) -> torch.Tensor:
+    """Memory for so many channels; numpy asks for large pages, which torch on a CPU waits for one by one."""
+    shape = (like.shape[0], channels, *like.shape[2:])
+    if like.device.type == "cpu" and not torch.compiler.is_compiling():
+        return torch.from_numpy(np.empty(shape, np.float32))
+    return like.new_empty(shape)
 
 
 def _asinh(values: torch.Tensor) -> torch.Tensor:
