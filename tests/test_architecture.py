@@ -50,14 +50,15 @@ DOORS = {
         ),
         "vision/checkpoints",
         "vision/transform",
-        *(f"training/{name}" for name in ("feed", "loss", "trainer")),
+        *(f"training/{name}" for name in ("classifier", "feed", "loss", "outcome", "trainer")),
+        "cli/train",
     },
     "transformers": {
         *(
             f"vision/{name}"
             for name in ("checkpoints", "from_scratch", "image_processing", "stock_processor")
         ),
-        *(f"training/{name}" for name in ("arguments", "finetune", "trainer")),
+        *(f"training/{name}" for name in ("arguments", "classifier", "finetune", "trainer")),
     },
     "timm": {"vision/checkpoints"},
     "datasets": {
@@ -67,10 +68,13 @@ DOORS = {
         "companions/rgb",
         "hub/trial",
         "so2sat_lcz42",
-        "training/finetune",
+        "training/data",
         "demo",
     },
-    "PIL": {"companions/rgb", "pages/classes", "pages/contact_sheet"},
+    "PIL": {
+        "companions/rgb",
+        *(f"pages/{name}" for name in ("classes", "confusion_picture", "contact_sheet", "html")),
+    },
     "click": {
         "cli",
         *(
@@ -84,6 +88,7 @@ DOORS = {
                 "measure",
                 "progress",
                 "publish",
+                "train",
                 "vision",
             )
         ),
@@ -117,6 +122,11 @@ PURE = {
     "vision/preset",
     "vision/preset_file",
     "training/metrics",
+    "training/options",
+    "training/report",
+    "training/report_page",
+    "pages/charts",
+    "pages/confusion_picture",
 }
 FILE_ACCESS = {"open", "read_text", "write_text", "read_bytes", "write_bytes"}
 HEAVY = ("torch", "transformers", "datasets", "h5py", "pyarrow", "numpy", "pandas", "pyproj", "PIL")

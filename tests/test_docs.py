@@ -37,8 +37,21 @@ def test_commands_of_the_readme_exist(line: str) -> None:
     command = cli.commands[words[1]]
     options = {option for parameter in command.params for option in parameter.opts}
 
-    for word in re.findall(r"--[a-z0-9-]+", line):
+    if words[1] == "train":
+        options |= flags_of_training()
+    for word in re.findall(r"--[a-z0-9_-]+", line):
         assert word in options | {"--help"}
+
+
+def flags_of_training() -> set[str]:
+    """What ``so2sat train`` hands on."""
+    from dataclasses import fields
+
+    from so2sat_hf.training.arguments import FineTuneArguments
+    from so2sat_hf.training.options import DataArguments, ModelArguments
+
+    kinds = (ModelArguments, DataArguments, FineTuneArguments)
+    return {f"--{each.name}" for kind in kinds for each in fields(kind)}
 
 
 def test_every_command_is_in_the_readme() -> None:

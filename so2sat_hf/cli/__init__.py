@@ -15,10 +15,11 @@ from so2sat_hf.cli.hub import download
 from so2sat_hf.cli.look import demo, show
 from so2sat_hf.cli.measure import stats
 from so2sat_hf.cli.publish import push
+from so2sat_hf.cli.train import evaluate, train
 from so2sat_hf.cli.vision import presets
 from so2sat_hf.errors import So2SatError
 
-RESUMED = ("build", "download", "push", "demo")
+RESUMED = ("build", "download", "push", "train", "demo")
 """Commands that go on where they were interrupted."""
 
 
@@ -50,5 +51,7 @@ def cli() -> None:
     """So2Sat LCZ42 as a Hugging Face dataset."""
 
 
-for command in (download, info, build, match, verify, push, show, stats, card, presets, synth, demo):
+DATA = (download, info, build, match, verify, push, show, stats, card)
+MODELS = (presets, train, evaluate)
+for command in (*DATA, *MODELS, synth, demo):
     cli.add_command(command)

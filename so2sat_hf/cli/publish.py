@@ -110,7 +110,10 @@ def _push_model(
 ) -> None:
     from so2sat_hf.hub.models import plan_model, push_model
     from so2sat_hf.hub.push_words import counts, files
+    from so2sat_hf.training.run import address_card
 
+    if not dry_run:
+        address_card(folder, repository.repo_id)
     options = {"message": message} if message else {}
     with repository.open():
         plan = plan_model(folder, repository)

@@ -19,8 +19,9 @@ WEIGHTS = ".safetensors"
 OLD_WEIGHTS = re.compile(r"model(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index\.json")
 """What save_pretrained writes for one model: in one file, or in several with an index."""
 
-PUBLISHED = (WEIGHTS, ".json", ".md", ".py", ".html", ".png", ".txt", ".parquet", ".toml", ".yaml")
-"""Endings of files that are published. Pickles (``.bin``, ``.pt``) run code when they are read: never."""
+PUBLISHED = (WEIGHTS, ".json", ".md", ".py", ".html", ".png", ".txt", ".toml", ".yaml")
+"""Endings of files that are published. Pickles (``.bin``, ``.pt``) run code when they are read: never. Tables
+(``.parquet``) belong into a dataset: the client of the Hub warns of them in a model."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,10 @@ class LocalPlace(Place):
         """Return the path of a file."""
         return str(self.path / path)
 
+    def address(self, path: str) -> str:
+        """Return the path of a file."""
+        return str(self.path / path)
+
     def open(self, path: str) -> pa.NativeFile:
         """Open a file: an Arrow file is mapped."""
         with damage_named(self.where(path)):

@@ -47,6 +47,10 @@ class HubPlace(Place):
         """Return path, repository and commit."""
         return f"{path} of {self.name}"
 
+    def address(self, path: str) -> str:
+        """Return the file at its commit."""
+        return f"hf://datasets/{self.shelf.repo_id}@{self.shelf.commit}/{path}"
+
     def file(self, path: str) -> HubFile:
         """Return where a file is."""
         sizes = self.manifest.tables | {file.path: file.bytes for file in self.manifest.files}

@@ -102,6 +102,10 @@ class Place(ABC):
         """Return the name of a file, for people."""
 
     @abstractmethod
+    def address(self, path: str) -> str:
+        """Return where a file is, as ``load_dataset(data_files=...)`` and fsspec take it."""
+
+    @abstractmethod
     def rows_of(self, path: str) -> tuple[int, ...]:
         """Return the rows of each row group (Arrow: record batch) of a file."""
 

@@ -1,56 +1,18 @@
-"""What ``so2sat train`` is told: about the model, the data, and everything that TrainingArguments knows."""
+"""The command line of ``so2sat train``: our options, and everything that TrainingArguments knows."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
-from transformers import TrainingArguments
+from transformers import HfArgumentParser, TrainingArguments
 
+from so2sat_hf.errors import So2SatError
+from so2sat_hf.training.loss import WEIGHTINGS
+from so2sat_hf.training.options import FEEDS, DataArguments, ModelArguments
+from so2sat_hf.vision.from_scratch import names
 
-@dataclass
-class ModelArguments:
-    """The model and what it eats."""
-
-    model: str = field(
-        default="vit-small-8",
-        metadata={
-            "help": "vit-{tiny,small,base}-{4,8} from scratch, or a folder or Hub id of an image classifier."
-        },
-    )
-    preset: str = field(
-        default="s2", metadata={"help": "What the model eats: a name of `so2sat presets`, or a TOML file."}
-    )
-    init: str = field(
-        default="named",
-        metadata={"help": "Kernels of new channels of a pretrained model: named, repeat, mean or random."},
-    )
-    image_size: int | None = field(
-        default=None, metadata={"help": "Pixels of the model's input. Default: that of the preset."}
-    )
-    freeze: bool = field(default=False, metadata={"help": "Linear probe: only the head learns."})
-    layer_decay: float = field(
-        default=1.0, metadata={"help": "Factor of the learning rate from a layer to the one before it."}
-    )
-
-
-@dataclass
-class DataArguments:
-    """The data, and what happens to them."""
-
-    data: str = field(metadata={"help": "A folder that `so2sat build` wrote, or OWNER/NAME on the Hub."})
-    feed: str = field(
-        default="table",
-        metadata={
-            "help": "table: any patch by number. stream: whole row groups. resident: all on the device."
-        },
-    )
-    flips: bool = field(default=True, metadata={"help": "Flips and quarter turns in training."})
-    band_drop: float = field(default=0.0, metadata={"help": "Probability that a channel shows its mean."})
-    jitter: float = field(default=0.0, metadata={"help": "Sentinel-2 bands times 1 - jitter to 1 + jitter."})
-    mixup: float = field(default=0.0, metadata={"help": "Alpha of mixup; 0: off."})
-    cutmix: float = field(default=0.0, metadata={"help": "Alpha of cutmix; 0: off."})
-    label_smoothing: float = field(
-        default=0.0, metadata={"help": "Share of a label spread over all classes."}
-    )
-    class_weights: str = field(default="none", metadata={"help": "none, inverse or sqrt of class counts."})
+FILES = (".json", ".yaml", ".yml")
+"""Endings of files that arguments may come from."""
 
 
 @dataclass
@@ -73,3 +35,58 @@ class FineTuneArguments(TrainingArguments):
     metric_for_best_model: str | None = field(default="macro_f1", metadata={"help": "What is best."})
     greater_is_better: bool | None = field(default=True, metadata={"help": "Whether more is better."})
     logging_steps: float = field(default=50, metadata={"help": "Steps between two lines of the log."})
+
+
+def parse(args: list[str]) -> tuple[ModelArguments, DataArguments, FineTuneArguments]:
+    """Read the command line, or one JSON or YAML file with the same names.
+
+    Raises:
+        So2SatError: a flag that has no effect, or a value that cannot be.
+    """
+    parser = HfArgumentParser((ModelArguments, DataArguments, FineTuneArguments), prog="so2sat train")  # type: ignore[arg-type]
+    try:
+        if len(args) == 1 and args[0].endswith(FILES):
+            read = parser.parse_json_file if args[0].endswith(".json") else parser.parse_yaml_file
+            parsed: Any = read(args[0])
+        else:
+            parsed = parser.parse_args_into_dataclasses(args)
+    except (ValueError, TypeError, KeyError, ImportError) as error:
+        text = str(error).strip() or type(error).__name__
+        raise So2SatError(
+            "arguments", found=text.splitlines()[0], expected="what `so2sat train --help-all` lists"
+        ) from error
+    model, data, training = parsed
+    for is_wrong, name, found, expected in _rules(model, data, training):
+        if is_wrong:
+            raise So2SatError(name, found=found, expected=expected)
+    return model, data, training
+
+
+def _rules(
+    model: ModelArguments, data: DataArguments, training: FineTuneArguments
+) -> Iterator[tuple[bool, str, str, str]]:
+    """Yield whether something is wrong, with the name of the option, what was found, what expected."""
+    is_scratch = model.model in names()
+    yield data.feed not in FEEDS, "--feed", data.feed, " or ".join(FEEDS)
+    known = data.class_weights in WEIGHTINGS
+    yield not known, "--class_weights", data.class_weights, " or ".join(WEIGHTINGS)
+    for name, value, largest in (
+        ("label_smoothing", data.label_smoothing, "below 1"),
+        ("band_drop", data.band_drop, "below 1"),
+        ("jitter", data.jitter, "below 1"),
+    ):
+        yield not 0 <= value < 1, f"--{name}", f"{value}", f"0 to {largest}"
+    for name, value in (("mixup", data.mixup), ("cutmix", data.cutmix)):
+        yield not value >= 0, f"--{name}", f"{value}", "0 or more"
+    yield not 0 < model.layer_decay <= 1, "--layer_decay", f"{model.layer_decay}", "above 0, at most 1"
+    size = model.image_size
+    yield size is not None and size < 8, "--image_size", f"{size}", "at least 8"
+    yield is_scratch and model.freeze, "--freeze", "a model from scratch", "a pretrained model"
+    yield is_scratch and model.init != "named", "--init", "no effect", "a pretrained model"
+    frozen = model.freeze and model.layer_decay != 1
+    yield frozen, "--layer_decay", "no effect", "no --freeze: its layers do not learn"
+    smoothed = bool(training.label_smoothing_factor)
+    yield smoothed, "--label_smoothing_factor", "no effect", "--label_smoothing, which knows blended labels"
+    workers = training.dataloader_num_workers
+    idle = data.feed != "table" and workers > 0
+    yield idle, "--dataloader_num_workers", f"{workers}, no effect on --feed {data.feed}", "--feed table"

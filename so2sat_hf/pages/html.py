@@ -1,0 +1,106 @@
+"""One page of HTML that needs nothing else: no server, no network, no script of others.
+
+What comes from data goes through :func:`text`, which escapes it; the other functions take HTML and return it.
+"""
+
+import base64
+import html
+from collections.abc import Iterable, Sequence
+from importlib.resources import files
+from io import BytesIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from so2sat_hf.facts.nouns import LCZClass
+
+
+def text(value: object) -> str:
+    """Return anything as text of a page, also inside an attribute.
+
+    >>> text("<b>")
+    '&lt;b&gt;'
+    """
+    return html.escape(str(value), quote=True)
+
+
+def page(title: str, body: str) -> str:
+    """Return a whole page.
+
+    Args:
+        title: plain text.
+        body: HTML.
+    """
+    style = (files(__package__) / "page.css").read_text(encoding="utf-8")
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
+        "style-src 'unsafe-inline'\">\n"
+        '<link rel="icon" href="data:,">\n'
+        f"<title>{text(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n"
+        "</body>\n</html>\n"
+    )
+
+
+def section(title: str, *parts: str) -> str:
+    """Return a passage with a heading of plain text and parts of HTML."""
+    return "\n".join([f"<h2>{text(title)}</h2>", *parts])
+
+
+def table(
+    head: Sequence[str], rows: Iterable[Sequence[str]], *, left: Sequence[int] = (), marked: int | None = None
+) -> str:
+    """Return a table that scrolls sideways where it is too wide.
+
+    Args:
+        head: plain text of the columns.
+        rows: HTML of the cells.
+        left: columns of text, from 0; the others hold numbers.
+        marked: a row that stands out, from 0.
+    """
+
+    def cell(kind: str, number: int, content: str) -> str:
+        name = ' class="text"' if number in left else ""
+        return f"<{kind}{name}>{content}</{kind}>"
+
+    lines = ["".join(cell("th", number, text(name)) for number, name in enumerate(head))]
+    for number, row in enumerate(rows):
+        cells = "".join(cell("td", column, content) for column, content in enumerate(row))
+        lines.append(cells if number != marked else f"\0{cells}")
+    body = "\n".join(
+        f'<tr class="marked">{line[1:]}</tr>' if line.startswith("\0") else f"<tr>{line}</tr>"
+        for line in lines
+    )
+    return f'<div class="wide"><table>\n{body}\n</table></div>'
+
+
+def chip(lcz: LCZClass, *, named: bool = True) -> str:
+    """Return the colour of a class and its code, with its name."""
+    words = f"{lcz.code} {lcz.name}" if named else lcz.code
+    return f'<span class="chip" style="background:{lcz.color}"></span>{text(words)}'
+
+
+def picture(pixels: NDArray[np.uint8], description: str) -> str:
+    """Return a picture of (height, width, 3), as PNG inside the page.
+
+    Args:
+        pixels: red, green, blue.
+        description: plain text, for those who do not see it.
+    """
+    stream = BytesIO()
+    Image.fromarray(pixels).save(stream, format="PNG", optimize=True)
+    data = base64.b64encode(stream.getvalue()).decode()
+    height, width = pixels.shape[:2]
+    size = f'width="{width}" height="{height}"'
+    return f'<img src="data:image/png;base64,{data}" {size} alt="{text(description)}">'
+
+
+def share(value: float, digits: int = 1) -> str:
+    """Return a share as per cent, or a dash where nothing tells.
+
+    >>> share(0.256)
+    '25.6'
+    """
+    return "-" if np.isnan(value) else f"{100 * value:.{digits}f}"

@@ -1,0 +1,171 @@
+"""Any image classifier of transformers with the 17 classes, and what it says of patches."""
+
+import re
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import AutoModelForImageClassification
+
+from so2sat_hf import facts
+from so2sat_hf.errors import So2SatError
+from so2sat_hf.load.place import Place
+from so2sat_hf.training.metrics import NUM_CLASSES
+from so2sat_hf.vision.catalogue import preset as find_preset
+from so2sat_hf.vision.catalogue import with_statistics_of
+from so2sat_hf.vision.collate import So2SatCollator
+from so2sat_hf.vision.image_processing import So2SatImageProcessor
+from so2sat_hf.vision.preset import Preset
+from so2sat_hf.vision.processor import preset_of
+from so2sat_hf.vision.transform import So2SatTransform
+
+LOADING = (OSError, ValueError, KeyError, ImportError, RuntimeError)
+"""What transformers raises where a model cannot be had."""
+
+
+@dataclass(frozen=True, slots=True)
+class Classifier:
+    """A model in evaluation, with what it eats and the order of its classes."""
+
+    name: str
+    """Folder or Hub id."""
+
+    model: Any
+    """Of transformers; gives ``logits`` (b, 17)."""
+
+    preset: Preset
+    """What it eats, with mean and deviation."""
+
+    order: tuple[int, ...]
+    """Class 0 to 16 -> which output of the model it is."""
+
+    def probabilities(
+        self,
+        patches: Any,  # noqa: ANN401
+        *,
+        batch_size: int = 512,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+        progress: Callable[[int], None] | None = None,
+    ) -> NDArray[np.float32]:
+        """Return (n, 17) probabilities of all patches, in order.
+
+        Args:
+            patches: a PatchTable or ``datasets.Dataset``.
+            batch_size: patches at a time.
+            device: where the model computes; it is moved there.
+            dtype: torch.bfloat16 or torch.float16 for autocast.
+            progress: called with the patches done.
+        """
+        collate, transform = So2SatCollator(self.preset), So2SatTransform(self.preset).to(device).eval()
+        model = self.model.to(device).eval()
+        kind = torch.device(device).type
+        cast = nullcontext() if dtype == torch.float32 else torch.autocast(kind, dtype)
+        found = np.empty((len(patches), NUM_CLASSES), np.float32)
+        for start in range(0, len(patches), batch_size):
+            batch = transform(collate(patches[start : start + batch_size]))
+            with torch.inference_mode(), cast:
+                logits = model(**{name: batch[name] for name in self.preset.inputs}).logits
+            values = torch.softmax(logits.float(), dim=-1)[:, list(self.order)]
+            found[start : start + len(values)] = values.cpu().numpy()
+            if progress:
+                progress(len(values))
+        return found
+
+
+def open_classifier(name: str, place: Place, preset: str | None = None) -> Classifier:
+    """Open a fine-tuned model.
+
+    Args:
+        name: a folder, or a Hub id.
+        place: data whose statistics complete the preset, where it has none of its own.
+        preset: what the model eats; default: what its saved processor says, if it is one of ours.
+
+    Raises:
+        So2SatError: no such model, other classes, other channels than the preset has, or nothing tells what
+            the model eats.
+    """
+    eats = _preset(name, preset)
+    if not eats.is_complete:
+        eats = with_statistics_of(eats, place)
+    model = loaded(name)
+    channels = getattr(model.config, "num_channels", len(eats.slots))
+    if channels != len(eats.slots):
+        raise So2SatError(
+            f"model {name!r}",
+            found=f"{channels} channels",
+            expected=f"{len(eats.slots)}, as preset {eats.name} has slots",
+            remedy="--preset names what the model was trained with",
+        )
+    return Classifier(name, model, eats, class_order(model.config.id2label, name))
+
+
+def loaded(name: str, **options: Any) -> Any:  # noqa: ANN401
+    """Return a model of transformers.
+
+    Raises:
+        So2SatError: there is none.
+    """
+    try:
+        return AutoModelForImageClassification.from_pretrained(name, **options)
+    except LOADING as error:
+        said = str(error).strip().splitlines() or [type(error).__name__]
+        raise So2SatError(
+            f"model {name!r}",
+            found=f"cannot be loaded ({said[0]})",
+            expected="a folder or Hub id of an image classifier",
+        ) from error
+
+
+def _preset(name: str, preset: str | None) -> Preset:
+    if preset is not None:
+        return find_preset(preset)
+    try:
+        return preset_of(So2SatImageProcessor.from_pretrained(name))
+    except (*LOADING, TypeError, AttributeError, So2SatError) as error:
+        raise So2SatError(
+            f"model {name!r}",
+            found="no So2SatImageProcessor saved with it",
+            expected="what it eats: bands, units, mean and deviation",
+            remedy="--preset names it; `so2sat presets` lists them, and a TOML file works too",
+        ) from error
+
+
+def class_order(id2label: Mapping[int, str], name: str = "model") -> tuple[int, ...]:
+    """Return which output each class is, by the names that the model gives to them.
+
+    Args:
+        id2label: of the config. Names (``Compact high-rise``), codes (``1``, ``LCZ A``), or ``LABEL_0`` to
+            ``LABEL_16``, which stand for the order of the dataset.
+        name: of the model, for the error.
+
+    Raises:
+        So2SatError: other classes.
+
+    >>> class_order({number: f"LABEL_{number}" for number in range(17)})[:3]
+    (0, 1, 2)
+    """
+    outputs = {_plain(label): number for number, label in id2label.items()}
+    spellings = (
+        [_plain(lcz.name) for lcz in facts.classes()],
+        [_plain(lcz.code) for lcz in facts.classes()],
+        [f"label{lcz.index}" for lcz in facts.classes()],
+    )
+    for names in spellings:
+        if len(id2label) == NUM_CLASSES and set(names) == set(outputs):
+            return tuple(int(outputs[each]) for each in names)
+    some = ", ".join(list(id2label.values())[:3])
+    raise So2SatError(
+        f"model {name!r}",
+        found=f"{len(id2label)} classes: {some}, …",
+        expected=f"the {NUM_CLASSES} local climate zones, by name or code",
+        remedy="set id2label in its config.json",
+    )
+
+
+def _plain(label: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", str(label).lower()).removeprefix("lcz")

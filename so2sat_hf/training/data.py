@@ -1,0 +1,165 @@
+"""The data of a training or an evaluation: a built dataset, wherever it lies, and its splits."""
+
+import hashlib
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from so2sat_hf.convert.build import build
+from so2sat_hf.convert.manifest import MANIFEST
+from so2sat_hf.convert.options import BuildOptions
+from so2sat_hf.convert.raw import is_raw_folder, open_raw
+from so2sat_hf.errors import So2SatError
+from so2sat_hf.load.files import LocalPlace, open_place
+from so2sat_hf.load.place import Place
+from so2sat_hf.load.stream import PatchStream
+from so2sat_hf.load.table import PatchTable
+
+
+def open_data(data: str) -> Place:
+    """Open a dataset: a built folder, ``OWNER/NAME`` on the Hub, or a folder with the published HDF5 files.
+
+    Of HDF5 files Arrow shards with digital numbers are made once, in the cache of ``datasets``; the next call
+    finds them there.
+
+    Raises:
+        FolderError: neither a built folder nor HDF5 files, or no room for the shards.
+        SourceError: HDF5 files that cannot be converted.
+        HubError: the Hub refuses, or has no such dataset.
+    """
+    folder = Path(data)
+    if folder.is_dir() and not (folder / MANIFEST).is_file() and is_raw_folder(folder):
+        return open_place(_shards_of(folder))
+    return open_place(data)
+
+
+def _shards_of(folder: Path) -> Path:
+    from datasets import config  # noqa: PLC0415 (seconds; not needed for built folders)
+
+    source = open_raw(folder)
+    fingerprint = json.dumps(source.fingerprint(), sort_keys=True, default=str)
+    key = hashlib.sha256(fingerprint.encode()).hexdigest()[:16]
+    shards = Path(config.HF_DATASETS_CACHE) / "so2sat_hf" / f"{folder.resolve().name}-{key}"
+    if not (shards / MANIFEST).is_file():
+        print(f"Converting {folder} once, to {shards}", file=sys.stderr)  # noqa: T201 (minutes)
+        shards.parent.mkdir(parents=True, exist_ok=True)
+    build(source, shards, BuildOptions(file_format="arrow", sen2_dtype="uint16"))
+    return shards
+
+
+@dataclass(frozen=True, slots=True)
+class Splits:
+    """The splits of one version in a dataset."""
+
+    place: Place
+    """The dataset."""
+
+    version: str
+    """``culture_10``, or one of the other groupings of the same patches."""
+
+    @property
+    def name_of_data(self) -> str:
+        """For people: the last part of a folder, or repository and commit."""
+        return Path(self.place.name).name if isinstance(self.place, LocalPlace) else self.place.name
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """``train``, ``validation``, ``test``: those that the version has."""
+        return tuple(self.place.manifest.configs[self.version])
+
+    def name(self, split: str) -> str:
+        """Return what a split is called in the dataset: ``train``, or ``random/train``.
+
+        Raises:
+            So2SatError: the version has no such split.
+        """
+        if split not in self.known:
+            raise So2SatError(
+                f"split {split!r}", found=f"not in {self.place.name}", expected=" or ".join(self.known)
+            )
+        return split if self.version == self.place.manifest.layout else f"{self.version}/{split}"
+
+    def class_counts(self, split: str) -> tuple[int, ...]:
+        """Return the patches of each class in a split."""
+        cells = self.place.manifest.configs[self.version][split]
+        return self.place.manifest.total(cells).class_counts
+
+    def rows(self, split: str) -> int:
+        """Return the patches of a split."""
+        return sum(self.class_counts(split))
+
+    def table(self, split: str, columns: tuple[str, ...]) -> PatchTable:
+        """Return a split, any patch by number."""
+        return table(self.place, self.name(split), columns)
+
+
+def splits_of(place: Place, version: str | None = None) -> Splits:
+    """Return the splits of a version; default: that of the files.
+
+    Raises:
+        So2SatError: the dataset knows no such version.
+    """
+    versions = place.manifest.configs
+    if version is not None and version not in versions:
+        raise So2SatError(
+            f"version {version!r}", found=f"not in {place.name}", expected=" or ".join(versions)
+        )
+    return Splits(place, version or place.manifest.layout)
+
+
+def table(place: Place, split: str, columns: tuple[str, ...]) -> PatchTable:
+    """Return a split, any patch by number: Arrow shards mapped, Parquet through the cache of ``datasets``.
+
+    Of Parquet only the files of the split are taken, and of these only the columns.
+    """
+    if place.manifest.file_format == "arrow" and isinstance(place, LocalPlace):
+        return PatchTable(place.name, split, columns=columns)
+    from datasets import load_dataset  # noqa: PLC0415 (seconds; not needed for Arrow shards)
+
+    files = {"split": [place.address(shard.path) for shard in place.shards(split)]}
+    loaded = load_dataset("parquet", data_files=files, split="split", columns=list(columns))
+    return PatchTable(loaded, columns=columns)
+
+
+@dataclass(frozen=True, slots=True)
+class RowsOf:
+    """What is known of the patches of a split besides their pixels, in stored order."""
+
+    ids: list[str]
+    """As in the column ``id``."""
+
+    label: NDArray[np.int64]
+    """(n,), 0 to 16."""
+
+    city: list[str] | None
+    """Keys; None without geolocation."""
+
+    longitude: NDArray[np.float64] | None
+    """(n,) WGS 84 degrees of the centres; None without geolocation."""
+
+    latitude: NDArray[np.float64] | None
+    """(n,) WGS 84 degrees of the centres; None without geolocation."""
+
+
+def rows_of(place: Place, split: str) -> RowsOf:
+    """Return what is known of the patches of a split; reads no pixels."""
+    is_located = "city" in place.manifest.columns
+    names = ("id", "label", "city", "longitude", "latitude") if is_located else ("id", "label")
+    stream = PatchStream(place, split, columns=names, shuffle=False, batch_size=4096)
+    parts: dict[str, list[Any]] = {name: [] for name in names}
+    for batch in stream:
+        for name in names:
+            parts[name].append(np.asarray(batch[name]))
+    merged = {name: np.concatenate(arrays) for name, arrays in parts.items()}
+    return RowsOf(
+        [str(text) for text in merged["id"]],
+        merged["label"].astype(np.int64),
+        [str(text) for text in merged["city"]] if is_located else None,
+        merged.get("longitude"),
+        merged.get("latitude"),
+    )
