@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from transformers import set_seed
-from transformers.trainer_utils import IntervalStrategy, get_last_checkpoint
+from transformers.trainer_utils import IntervalStrategy
 
 from so2sat_hf import facts
 from so2sat_hf.errors import FolderError, So2SatError
@@ -26,7 +26,7 @@ from so2sat_hf.training.loss import class_weights
 from so2sat_hf.training.optimizer import freeze_backbone
 from so2sat_hf.training.options import DataArguments, ModelArguments
 from so2sat_hf.training.outcome import finish, record_of
-from so2sat_hf.training.run import is_finished
+from so2sat_hf.training.run import is_finished, newest_checkpoint
 from so2sat_hf.training.trainer import So2SatTrainer
 from so2sat_hf.vision.augmentation import Augmentation
 from so2sat_hf.vision.catalogue import preset, with_statistics_of
@@ -134,15 +134,25 @@ def train_feed(splits: Splits, found: Preset, data: DataArguments, training: Fin
     if data.feed == "table":
         return splits.table("train", columns)
     batch_size, name = training.train_batch_size, splits.name("train")
+    tail = "drop" if training.dataloader_drop_last else "pad"
     shared: dict[str, Any] = {"columns": columns, "bands": found.bands}
     ranks: dict[str, Any] = {"rank": training.process_index, "world_size": training.world_size}
     if data.feed == "stream":
         stream = PatchStream(
-            splits.place, name, batch_size=batch_size, seed=training.seed, form="torch", **shared, **ranks
+            splits.place,
+            name,
+            batch_size=batch_size,
+            seed=training.seed,
+            tail=tail,
+            form="torch",
+            **shared,
+            **ranks,
         )
         return Feed(stream, stream.num_patches)
     resident = Resident(splits.place, name, **shared, **ranks, device=training.device)
-    return Feed(resident.epochs(batch_size, seed=training.seed), len(resident) * training.world_size)
+    return Feed(
+        resident.epochs(batch_size, seed=training.seed, tail=tail), len(resident) * training.world_size
+    )
 
 
 def last_checkpoint(out: Path, wanted: str | None) -> str | None:
@@ -158,7 +168,8 @@ def last_checkpoint(out: Path, wanted: str | None) -> str | None:
             out, found="a finished run", expected="an empty folder, or an interrupted run to go on with",
             remedy="choose another --output_dir, or remove it",
         )  # fmt: skip
-    return get_last_checkpoint(str(out)) if out.is_dir() else None  # type: ignore[no-untyped-call]
+    found = newest_checkpoint(out)
+    return None if found is None else str(found)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from so2sat_hf.training.card import PICTURE, model_card
 
 RECORD = "so2sat.json"
 REPORT = "report.json"
+STATE = "trainer_state.json"
 LIBRARIES = ("transformers", "torch", "datasets", "numpy")
 
 
@@ -35,6 +36,23 @@ def is_run(folder: Path) -> bool:
 def is_finished(folder: Path) -> bool:
     """Whether a training came to its end there, test and card included."""
     return is_run(folder) and (folder / CARD).is_file()
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """Return the checkpoint of the most steps that was written to its end; None if there is none.
+
+    A Trainer writes ``trainer_state.json`` last. What was killed before is passed over, and written anew.
+    """
+    complete = {}
+    for path in folder.glob("checkpoint-*"):
+        step = path.name.removeprefix("checkpoint-")
+        try:
+            json.loads((path / STATE).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if step.isdigit():
+            complete[int(step)] = path
+    return complete[max(complete)] if complete else None
 
 
 def write_record(folder: Path, record: Mapping[str, Any]) -> None:

@@ -86,6 +86,16 @@ class So2SatTrainer(Trainer):
             return self.train_dataset.loader(self.data_collator)
         return super().get_train_dataloader()
 
+    def _get_dataloader(self, *dataset: Any, is_training: bool = False, **options: Any) -> Any:  # noqa: ANN401
+        """Leave incomplete batches out of training alone: a test is about every patch."""
+        drop = self.args.dataloader_drop_last
+        self.args.dataloader_drop_last = drop and is_training
+        try:
+            options["is_training"] = is_training
+            return super()._get_dataloader(*dataset, **options)
+        finally:
+            self.args.dataloader_drop_last = drop
+
     def num_examples(self, dataloader: "DataLoader[Any]") -> int:
         """Return the patches of an epoch."""
         if isinstance(dataloader.dataset, Feed):
