@@ -1,8 +1,14 @@
 """The main job on generated data, from nothing to an opened dataset, with what happened at each step."""
 
+import contextlib
+import importlib.util
+import io
+import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from so2sat_hf.assemble import extras
 from so2sat_hf.convert.build import build
@@ -18,9 +24,15 @@ from so2sat_hf.synthetic import write_raw
 NUM_ROWS = {"train": 2000, "validation": 400, "test": 400}
 """Generated patches of the demo; 413 MB of HDF5."""
 
+TRAINING = {
+    "model": "vit-tiny-8", "preset": "s2", "num_train_epochs": 5, "per_device_train_batch_size": 50,
+    "use_cpu": True, "eval_strategy": "no", "save_strategy": "no", "load_best_model_at_end": False,
+}  # fmt: skip
+"""Flags of the demo's training, about a minute on two cores."""
+
 
 def run(folder: Path, say: Callable[[str], None] = print) -> None:
-    """Generate, build, verify, load (map style and streaming) and show.
+    """Generate, build, verify, load (map style and streaming), show, and train where torch is installed.
 
     Args:
         folder: where everything goes; steps that an earlier run finished are not done again.
@@ -52,14 +64,16 @@ def run(folder: Path, say: Callable[[str], None] = print) -> None:
     sheet = folder / "contact_sheet.png"
     ids = show(open_source(out), sheet, Wish(split="test", count=17), name=out.name)
     clock.step(f"drew {len(ids)} patches, one of each class: {sheet}")
+    page = _train(out, folder / "run", clock)
     say(
         f"""
 Next, with your own data:
   so2sat build RAW OUT              RAW is the folder with training.h5, validation.h5, testing.h5
   so2sat verify OUT --against RAW
   load_dataset("OUT")               in Python, after `from datasets import load_dataset`
-Look at {sheet} and {out}/README.md, or delete {folder}: nothing else was written but the
-cache of datasets (HF_HOME)."""
+  so2sat train --data OUT --output_dir RUN
+Look at {", ".join(map(str, (sheet, out / "README.md", *page)))}, or delete {folder}:
+nothing else was written but the cache of datasets (HF_HOME)."""
     )
 
 
@@ -78,6 +92,34 @@ def _load(out: Path, clock: "_Clock") -> None:
     for batch in stream.iter(batch_size=256):  # to its end: Python can hang at exit in a half-read stream
         rows += len(batch["id"])
     clock.step(f'streamed {rows} rows of config "sen2": {batch["sen2"].shape[1:]} {batch["sen2"].dtype}')
+
+
+def _train(out: Path, run: Path, clock: "_Clock") -> list[Path]:
+    """Train a small model where torch is installed; return the page that says what it is worth."""
+    if not all(importlib.util.find_spec(name) for name in ("torch", "accelerate")):
+        clock.step("trained nothing: pip install 'so2sat_hf[train]' brings torch and accelerate")
+        return []
+    # Before torch: threads that wait sleep. Where others want the cores, too, spinning takes ten times as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from so2sat_hf.training.finetune import main  # noqa: PLC0415 (seconds)
+    from so2sat_hf.training.run import REPORT, is_finished  # noqa: PLC0415
+
+    if not is_finished(run):
+        with contextlib.redirect_stdout(io.StringIO()):  # progress goes to stderr
+            main([text for name, value in TRAINING.items() for text in (f"--{name}", str(value))]
+                 + ["--data", str(out), "--output_dir", str(run)])  # fmt: skip
+    report = json.loads((run / REPORT).read_text())
+    clock.step(
+        f"trained {TRAINING['model']} for {TRAINING['num_train_epochs']} epochs: "
+        f"{100 * report['metrics']['oa']:.1f} % of {report['patches']} test patches are right "
+        f"(the largest class has {100 * _largest(report):.1f} %): {run / 'report.html'}"
+    )
+    return [run / "report.html"]
+
+
+def _largest(report: dict[str, Any]) -> float:
+    """Return the share of the largest class."""
+    return float(max(row["patches"] for row in report["classes"]) / report["patches"])
 
 
 class _Clock:

@@ -15,6 +15,8 @@ os.environ["HF_ENDPOINT"] = HUB_URL
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_XET"] = "1"
 os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
+# Before torch: threads that wait for each other sleep. Two processes of tests on two cores would spin.
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
 import h5py
 import numpy as np

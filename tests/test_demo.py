@@ -8,14 +8,24 @@ from PIL import Image
 
 
 def test_the_demo_does_every_step(tmp_path: Path) -> None:
-    """Generate, build, verify, load, stream, show, and what to do next; twice, the second time quicker."""
+    """Generate, build, verify, load, stream, show, train, and what to do next; twice, then quicker."""
     for _ in range(2):
         args = [sys.executable, "-c", "from so2sat_hf.cli import cli; cli()", "demo", "here"]
         done = subprocess.run(args, cwd=tmp_path, capture_output=True, text=True, check=False)
 
         assert done.returncode == 0, done.stderr
-        for word in ("generated", "built", "verified", "load_dataset", "streamed", "drew 17", "Next"):
+        for word in (
+            "generated",
+            "built",
+            "verified",
+            "load_dataset",
+            "streamed",
+            "drew 17",
+            "trained vit-tiny-8",
+            "Next",
+        ):
             assert word in done.stdout
     with Image.open(tmp_path / "here" / "contact_sheet.png") as picture:
         assert picture.width > 500
-    assert "torch" not in done.stderr
+    assert (tmp_path / "here" / "run" / "report.html").is_file()
+    assert "Warning" not in done.stderr
