@@ -99,7 +99,7 @@ def _train(out: Path, run: Path, clock: "_Clock") -> list[Path]:
     if not all(importlib.util.find_spec(name) for name in ("torch", "accelerate")):
         clock.step("trained nothing: pip install 'so2sat_hf[train]' brings torch and accelerate")
         return []
-    # Before torch: threads that wait sleep. Where others want the cores, too, spinning takes ten times as long.
+    # Before torch: threads that wait sleep. Where others want the cores, spinning takes ten times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from so2sat_hf.training.finetune import main  # noqa: PLC0415 (seconds)
     from so2sat_hf.training.run import REPORT, is_finished  # noqa: PLC0415

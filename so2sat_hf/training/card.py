@@ -142,9 +142,7 @@ def _values(
         "slots": _slots(preset),
         "row": " and ".join(f"{name} ({len(facts.bands(name))}, 32, 32)" for name in sensors),
         "arguments": _arguments(record),
-        "seconds": f"{record['seconds'] / 60:,.1f}",
-        "device": record["device"],
-        "rate": f"{record['patches_per_second']:,.0f}",
+        "time": _time(record),
         "best_metric": best["metric"],
         "best_value": f"{best['value']:.3f}",
         "best_step": f"{best['step']:,}",
@@ -156,6 +154,16 @@ def _values(
         "paper_doi": "10.1109/MGRS.2020.2964708",
     }
     return values | _results(report)
+
+
+def _time(record: Mapping[str, Any]) -> str:
+    """Say how long and how fast it trained, as far as that is known."""
+    parts = []
+    if record["seconds"] is not None:
+        parts.append(f"{record['seconds'] / 60:,.1f} minutes")
+    if record["patches_per_second"] is not None:
+        parts.append(f"{record['patches_per_second']:,.0f} patches/s")
+    return " ".join(["Trained on", record["device"], *([f"({', '.join(parts)})"] if parts else [])])
 
 
 def _results(report: Mapping[str, Any] | None) -> dict[str, str]:

@@ -70,7 +70,7 @@ def main(args: Sequence[str] | None = None) -> dict[str, float]:
     trainer.log_metrics("train", done.metrics)
     trainer.save_metrics("train", done.metrics)
     trainer.save_state()
-    record = record_of(trainer, splits, model_args, data_args, done.metrics)
+    record = record_of(trainer, splits, model_args, data_args, done.metrics, is_resumed=bool(checkpoint))
     if "test" not in splits.known:
         finish(trainer, record, None, splits)
         return {}

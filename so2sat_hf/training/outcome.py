@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
@@ -34,12 +35,24 @@ def record_of(
     model: ModelArguments,
     data: DataArguments,
     done: Mapping[str, float],
+    *,
+    is_resumed: bool,
 ) -> dict[str, Any]:
-    """Return how a model came about, as plain values."""
+    """Return how a model came about, as plain values.
+
+    Args:
+        trainer: that has trained.
+        splits: of the data.
+        model: its options.
+        data: their options.
+        done: metrics of the training.
+        is_resumed: it was interrupted before; nobody knows how long it took then.
+    """
     args, state, place = trainer.args, trainer.state, splits.place
     metric, step = str(args.metric_for_best_model), state.best_global_step
     best = {"metric": metric, "value": state.best_metric, "step": step}
     options = {name: value for name, value in {**vars(model), **vars(data)}.items() if value is not None}
+    rates = [line["patches_per_second"] for line in state.log_history if "patches_per_second" in line]
     network: Any = trainer.model
     return {
         "so2sat_hf": __version__,
@@ -60,8 +73,8 @@ def record_of(
             **{name: value for name, value in options.items() if name not in NOT_RECORDED},
         },
         "best": best if args.load_best_model_at_end and state.best_metric is not None else None,
-        "seconds": done["train_runtime"],
-        "patches_per_second": done["train_samples_per_second"],
+        "seconds": None if is_resumed else done["train_runtime"],
+        "patches_per_second": median(rates) if rates else None,
         "device": device_name(args.device),
         "libraries": libraries(),
     }  # fmt: skip

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from regrouped import write_version_3
 from trained import train_args
 
 from so2sat_hf.convert.build import build
@@ -24,6 +25,21 @@ def parquet(source: RawSource, tmp_path_factory: pytest.TempPathFactory) -> Path
     folder = tmp_path_factory.mktemp("training") / "parquet"
     build(source, folder, jobs=1)
     return folder
+
+
+@pytest.fixture(scope="session")
+def version_3_shards(raw: Path, source: RawSource, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Arrow shards whose patches are in the splits of version 3, too."""
+    from so2sat_hf.assemble import match_versions
+    from so2sat_hf.convert.build import Extras
+    from so2sat_hf.convert.raw import open_raw
+
+    folder = tmp_path_factory.mktemp("training")
+    write_version_3(raw, folder / "v3", seed=4)
+    version_3 = [open_raw(folder / "v3" / name) for name in ("random", "block")]
+    known = match_versions(version_3, source, jobs=1)
+    build(source, folder / "out", BuildOptions(file_format="arrow"), extras=Extras(membership=known), jobs=1)
+    return folder / "out"
 
 
 @pytest.fixture(scope="session")
