@@ -68,10 +68,12 @@ def train(data, run, options):
     command = [text for name, value in flags.items() for text in (f"--{name}", str(value))]
     start = time.perf_counter()
     environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
-    subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-m", "so2sat_hf.training.finetune", *command],
-        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True,
+        env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
     )  # fmt: skip
+    if done.returncode:
+        raise SystemExit(done.stdout[-3000:])
     seconds = time.perf_counter() - start
     report, record = (json.loads((run / name).read_text()) for name in ("report.json", "so2sat.json"))
     return report, record, seconds
