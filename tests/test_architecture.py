@@ -28,6 +28,7 @@ ROOMS = [
     ["load"],
     ["vision"],
     ["training"],
+    ["maps"],
     ["assemble"],
     ["demo"],
     ["cli"],
@@ -37,7 +38,7 @@ ROOMS = [
 DOORS = {
     "h5py": {"convert/hdf5", "synthetic/files"},
     "pyproj": {"convert/geolocation"},
-    "rasterio": set(),
+    "rasterio": {"maps/geotiff"},
     "huggingface_hub": {"hub/repository", "hub/request"},
     "httpx": {"hub/ranges", "hub/transfer"},
     "httpx2": {"hub/ranges", "hub/transfer"},
@@ -74,6 +75,7 @@ DOORS = {
     "PIL": {
         "companions/rgb",
         *(f"pages/{name}" for name in ("classes", "confusion_picture", "contact_sheet", "html")),
+        "maps/distance_picture",
     },
     "click": {
         "cli",
@@ -83,6 +85,7 @@ DOORS = {
                 "build",
                 "card",
                 "convert",
+                "ground",
                 "hub",
                 "look",
                 "measure",
@@ -122,6 +125,8 @@ PURE = {
     "vision/preset",
     "vision/preset_file",
     "training/metrics",
+    *(f"maps/{name}" for name in ("neighbours", "resplit", "styles", "distance_picture")),
+    "facts/labels",
     "training/options",
     "training/report",
     "training/report_page",

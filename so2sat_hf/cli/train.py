@@ -75,6 +75,8 @@ def _need_torch() -> None:
 @click.option("--data", required=True, help="A built folder, OWNER/NAME on the Hub, or the HDF5 files.")
 @click.option("--split", default="test", show_default=True, help="train, validation or test.")
 @click.option("--version", help="Whose splits: v1, culture_10_v3, random or block.")
+@click.option("--split-file", help="Splits of your own: what `so2sat split` wrote.")
+@click.option("--fold", default=0, show_default=True, help="Fold of --split-file.")
 @click.option("--preset", help="What the model eats, where its processor is not one of ours.")
 @click.option("--out", "-o", type=PATH, help="Folder to write into; default: MODEL for test of a folder.")
 @click.option(
@@ -88,6 +90,8 @@ def evaluate(
     data: str,
     split: str,
     version: str | None,
+    split_file: str | None,
+    fold: int,
     preset: str | None,
     out: Path | None,
     batch_size: int,
@@ -114,8 +118,8 @@ def evaluate(
     from so2sat_hf.training.run import is_run, write_card
 
     place = open_data(data)
-    splits = splits_of(place, version)
-    name = splits.name(split)
+    splits = splits_of(place, version, split_file, fold)
+    name = splits.title(split)
     classifier = open_classifier(model, place, preset)
     out = out or _folder(model, name)
     with bar(splits.rows(split), "patches", "predict") as advance:

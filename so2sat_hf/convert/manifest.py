@@ -16,6 +16,9 @@ FORMAT_VERSION = "1.0"
 """Version of the data contract; a reader of 1.x refuses 2.x."""
 
 MANIFEST = "manifest.json"
+EVERYTHING = "all"
+"""Name of all patches of a dataset, as of a split."""
+
 STATISTICS = "statistics.json"
 README = "README.md"
 
@@ -79,9 +82,10 @@ class Manifest:
 
     @property
     def split_names(self) -> tuple[str, ...]:
-        """What :meth:`shards_of` takes: ``train``, then those of every other version, ``random/train``."""
+        """What :meth:`shards_of` takes: ``train``, of every other version ``random/train``, and ``all``."""
         others = {config: splits for config, splits in self.configs.items() if config != self.layout}
-        return (*self.splits, *(f"{config}/{split}" for config, splits in others.items() for split in splits))
+        of_others = (f"{config}/{split}" for config, splits in others.items() for split in splits)
+        return (*self.splits, *of_others, EVERYTHING)
 
     def total(self, cells: Iterable[str]) -> SplitRecord:
         """Add up cells."""
@@ -130,7 +134,9 @@ class Manifest:
         return sum(cell.rows for cell in self.cells.values())
 
     def shards_of(self, split: str) -> tuple[ShardRecord, ...]:
-        """The files of one split, in order: ``train``, or of another version ``random/train``."""
+        """The files of one split, in order: ``train``, or of another version ``random/train``; or ``all``."""
+        if split == EVERYTHING:
+            return self.shards
         config, is_other, name = split.partition("/")
         if not is_other:
             return tuple(shard for shard in self.shards if shard.split == split)

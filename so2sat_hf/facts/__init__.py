@@ -46,6 +46,8 @@ __all__ = [
     "class_counts",
     "class_names",
     "classes",
+    "group_tables",
+    "palette_tables",
     "preset_tables",
     "published",
     "similarity",
@@ -277,6 +279,16 @@ def preset_tables() -> tuple[dict[str, Any], ...]:
 def architecture_tables() -> tuple[dict[str, Any], ...]:
     """Return the tables of architectures.toml, which :mod:`so2sat_hf.vision.from_scratch` makes models of."""
     return tuple(_toml("architectures.toml")["architectures"])
+
+
+def group_tables() -> dict[str, dict[str, Any]]:
+    """Return the rows of ``groups.toml``; :func:`so2sat_hf.facts.labels.groupings` reads them."""
+    return _toml("groups.toml")
+
+
+def palette_tables() -> dict[str, dict[str, Any]]:
+    """Return the rows of ``palettes.toml``; :func:`so2sat_hf.facts.labels.palettes` reads them."""
+    return _toml("palettes.toml")
 
 
 def citation() -> str:

@@ -83,11 +83,11 @@ def choose(source: Source, wish: Wish) -> Choice:
     """
     split = _find_split(source, wish.split)
     lcz = None if wish.label is None else find_class(wish.label)
-    ids, label, cities = _read(source, split, with_city=wish.city is not None)
+    ids, label, cities = read_split(source, split, with_city=wish.city is not None)
     matching = np.array(sorted(range(len(ids)), key=ids.__getitem__), dtype=np.int64)
     filters = ""
     if wish.city is not None:
-        key = _find_city(wish.city, set(cities), split)
+        key = find_city(wish.city, set(cities), split)
         matching = matching[np.array([cities[row] == key for row in matching], dtype=bool)]
         filters = f" in {city_name(key)}"
     if lcz is not None:
@@ -150,7 +150,17 @@ def city_name(key: str) -> str:
     return next((city.name for city in facts.cities() if city.key == key), key)
 
 
-def _find_city(text: str, present: set[str], split: str) -> str:
+def find_city(text: str, present: set[str], split: str) -> str:
+    """Return the key of the city that somebody means.
+
+    Args:
+        text: key or name, or an unambiguous part of either, in any case.
+        present: keys of the cities in the split.
+        split: for the error.
+
+    Raises:
+        So2SatError: none of them, or more than one.
+    """
     names = {key: city_name(key) for key in sorted(present)}
     meant = _meant(text, {key: (key, name) for key, name in names.items()})
     if len(meant) != 1:
@@ -174,8 +184,14 @@ def _find_split(source: Source, split: str | None) -> str:
     return split or present[0]
 
 
-def _read(source: Source, split: str, *, with_city: bool) -> tuple[list[str], NDArray[np.int64], list[str]]:
-    """Read ids, labels and, on demand, cities of a split; 352,366 rows take some 50 MB."""
+def read_split(
+    source: Source, split: str, *, with_city: bool
+) -> tuple[list[str], NDArray[np.int64], list[str]]:
+    """Read ids, labels and, on demand, cities of a split; 352,366 rows take some 50 MB.
+
+    Raises:
+        So2SatError: cities are wanted, and there is no geolocation.
+    """
     if with_city and "city" not in source.columns:
         raise So2SatError(
             "--city",

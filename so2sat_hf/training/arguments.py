@@ -79,6 +79,10 @@ def _rules(
     for name, value in (("mixup", data.mixup), ("cutmix", data.cutmix)):
         yield not value >= 0, f"--{name}", f"{value}", "0 or more"
     yield not 0 < model.layer_decay <= 1, "--layer_decay", f"{model.layer_decay}", "above 0, at most 1"
+    both = data.split_file is not None and data.version is not None
+    yield both, "--version", "no effect with --split_file", "one of them"
+    alone = bool(data.fold) and data.split_file is None
+    yield alone, "--fold", "no effect", "--split_file, whose fold it is"
     size = model.image_size
     yield size is not None and size < 8, "--image_size", f"{size}", "at least 8"
     yield is_scratch and model.freeze, "--freeze", "a model from scratch", "a pretrained model"

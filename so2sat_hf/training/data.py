@@ -3,21 +3,23 @@
 import hashlib
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from so2sat_hf import facts
 from so2sat_hf.convert.build import build
-from so2sat_hf.convert.manifest import MANIFEST
+from so2sat_hf.convert.manifest import EVERYTHING, MANIFEST
 from so2sat_hf.convert.options import BuildOptions
 from so2sat_hf.convert.raw import is_raw_folder, open_raw
 from so2sat_hf.errors import So2SatError
 from so2sat_hf.load.files import LocalPlace, open_place
+from so2sat_hf.load.folds import read_fold
+from so2sat_hf.load.ids import Ids
 from so2sat_hf.load.place import Place
-from so2sat_hf.load.stream import PatchStream
+from so2sat_hf.load.split_rows import RowsOf, rows_of
 from so2sat_hf.load.table import PatchTable
 
 
@@ -67,25 +69,45 @@ class Splits:
         """For people: the last part of a folder, or repository and commit."""
         return Path(self.place.name).name if isinstance(self.place, LocalPlace) else self.place.name
 
+    ids: Mapping[str, Ids] | None = None
+    """Split -> ids of its patches, where they come from a table of folds; None: the splits of the version."""
+
     @property
     def known(self) -> tuple[str, ...]:
-        """``train``, ``validation``, ``test``: those that the version has."""
-        return tuple(self.place.manifest.configs[self.version])
+        """``train``, ``validation``, ``test``: those that there are."""
+        return tuple(self.place.manifest.configs[self.version] if self.ids is None else self.ids)
 
     def name(self, split: str) -> str:
-        """Return what a split is called in the dataset: ``train``, or ``random/train``.
+        """Return what a split is called in the dataset: ``train``, ``random/train``; ``all`` with ids.
 
         Raises:
-            So2SatError: the version has no such split.
+            So2SatError: there is no such split.
         """
         if split not in self.known:
             raise So2SatError(
                 f"split {split!r}", found=f"not in {self.place.name}", expected=" or ".join(self.known)
             )
+        if self.ids is not None:
+            return EVERYTHING
         return split if self.version == self.place.manifest.layout else f"{self.version}/{split}"
+
+    def title(self, split: str) -> str:
+        """Return what a split is called for people."""
+        return self.name(split) if self.ids is None else f"{self.version}/{split}"
+
+    def chosen(self, split: str) -> Ids | None:
+        """Return the ids of a split, as ``ids=`` takes them; None for all of it."""
+        return None if self.ids is None else self.ids[split]
+
+    def rows_of(self, split: str) -> RowsOf:
+        """Return what is known of the patches of a split besides their pixels, in stored order."""
+        return rows_of(self.place, self.name(split), self.chosen(split))
 
     def class_counts(self, split: str) -> tuple[int, ...]:
         """Return the patches of each class in a split."""
+        if self.ids is not None:
+            counts = np.bincount(self.rows_of(split).label, minlength=len(facts.classes()))
+            return tuple(int(count) for count in counts)
         cells = self.place.manifest.configs[self.version][split]
         return self.place.manifest.total(cells).class_counts
 
@@ -95,16 +117,27 @@ class Splits:
 
     def table(self, split: str, columns: tuple[str, ...]) -> PatchTable:
         """Return a split, any patch by number."""
-        return table(self.place, self.name(split), columns)
+        return table(self.place, self.name(split), columns, self.chosen(split))
 
 
-def splits_of(place: Place, version: str | None = None) -> Splits:
+def splits_of(
+    place: Place, version: str | None = None, split_file: str | None = None, fold: int = 0
+) -> Splits:
     """Return the splits of a version; default: that of the files.
 
+    Args:
+        place: the dataset.
+        version: ``culture_10``, ``random``...
+        split_file: table with columns fold, split and id, which ``so2sat split`` wrote, instead of a version.
+        fold: which of the table.
+
     Raises:
-        So2SatError: the dataset knows no such version.
+        So2SatError: the dataset knows no such version, the table no such fold.
     """
     versions = place.manifest.configs
+    if split_file is not None:
+        found = read_fold(Path(split_file), fold)
+        return Splits(place, f"{Path(split_file).stem}-{fold}", found)
     if version is not None and version not in versions:
         raise So2SatError(
             f"version {version!r}", found=f"not in {place.name}", expected=" or ".join(versions)
@@ -112,54 +145,15 @@ def splits_of(place: Place, version: str | None = None) -> Splits:
     return Splits(place, version or place.manifest.layout)
 
 
-def table(place: Place, split: str, columns: tuple[str, ...]) -> PatchTable:
+def table(place: Place, split: str, columns: tuple[str, ...], ids: Ids | None = None) -> PatchTable:
     """Return a split, any patch by number: Arrow shards mapped, Parquet through the cache of ``datasets``.
 
     Of Parquet only the files of the split are taken, and of these only the columns.
     """
     if place.manifest.file_format == "arrow" and isinstance(place, LocalPlace):
-        return PatchTable(place.name, split, columns=columns)
+        return PatchTable(place.name, split, columns=columns, ids=ids)
     from datasets import load_dataset  # noqa: PLC0415 (seconds; not needed for Arrow shards)
 
     files = {"split": [place.address(shard.path) for shard in place.shards(split)]}
-    loaded = load_dataset("parquet", data_files=files, split="split", columns=list(columns))
-    return PatchTable(loaded, columns=columns)
-
-
-@dataclass(frozen=True, slots=True)
-class RowsOf:
-    """What is known of the patches of a split besides their pixels, in stored order."""
-
-    ids: list[str]
-    """As in the column ``id``."""
-
-    label: NDArray[np.int64]
-    """(n,), 0 to 16."""
-
-    city: list[str] | None
-    """Keys; None without geolocation."""
-
-    longitude: NDArray[np.float64] | None
-    """(n,) WGS 84 degrees of the centres; None without geolocation."""
-
-    latitude: NDArray[np.float64] | None
-    """(n,) WGS 84 degrees of the centres; None without geolocation."""
-
-
-def rows_of(place: Place, split: str) -> RowsOf:
-    """Return what is known of the patches of a split; reads no pixels."""
-    is_located = "city" in place.manifest.columns
-    names = ("id", "label", "city", "longitude", "latitude") if is_located else ("id", "label")
-    stream = PatchStream(place, split, columns=names, shuffle=False, batch_size=4096)
-    parts: dict[str, list[Any]] = {name: [] for name in names}
-    for batch in stream:
-        for name in names:
-            parts[name].append(np.asarray(batch[name]))
-    merged = {name: np.concatenate(arrays) for name, arrays in parts.items()}
-    return RowsOf(
-        [str(text) for text in merged["id"]],
-        merged["label"].astype(np.int64),
-        [str(text) for text in merged["city"]] if is_located else None,
-        merged.get("longitude"),
-        merged.get("latitude"),
-    )
+    loaded = load_dataset("parquet", data_files=files, split="split", columns=[*columns, "id"])
+    return PatchTable(loaded, columns=columns, ids=ids)

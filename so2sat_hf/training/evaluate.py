@@ -13,7 +13,7 @@ from so2sat_hf.errors import FolderError, So2SatError
 from so2sat_hf.load.by_id import patches
 from so2sat_hf.load.place import Place
 from so2sat_hf.training.classifier import Classifier
-from so2sat_hf.training.data import Splits, rows_of
+from so2sat_hf.training.data import Splits
 from so2sat_hf.training.predictions import Predictions
 from so2sat_hf.training.report import Report, report_of
 from so2sat_hf.training.report_page import report_page
@@ -49,7 +49,7 @@ def evaluate(
     check_bands(preset.sensors, splits.place)
     table = splits.table(split, (*preset.sensors, "label"))
     probabilities = classifier.probabilities(table, progress=progress, **options)
-    predictions = Predictions(rows_of(splits.place, splits.name(split)), probabilities)
+    predictions = Predictions(splits.rows_of(split), probabilities)
     about = about_of(classifier.model, classifier.name, preset, splits, split)
     return write_report(predictions, about, splits.place, out)
 
@@ -81,7 +81,7 @@ def about_of(model: Any, name: str, preset: Any, splits: Splits, split: str) -> 
         "digest": splits.place.digest,
         "format": splits.place.manifest.format_version,
         "version": splits.version,
-        "split": splits.name(split),
+        "split": splits.title(split),
         "patches": splits.rows(split),
         "date": datetime.now(UTC).date().isoformat(),
         "so2sat_hf": __version__,

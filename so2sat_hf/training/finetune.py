@@ -50,7 +50,8 @@ def main(args: Sequence[str] | None = None) -> dict[str, float]:
     out = Path(str(training_args.output_dir))
     checkpoint = last_checkpoint(out, training_args.resume_from_checkpoint)
     with training_args.main_process_first(desc="data"):
-        splits = splits_of(open_data(data_args.data), data_args.version)
+        place = open_data(data_args.data)
+        splits = splits_of(place, data_args.version, data_args.split_file, data_args.fold)
     set_seed(training_args.seed)
     found = preset_of(model_args, data_args, splits.place)
     columns = (*found.sensors, "label")
@@ -135,7 +136,7 @@ def train_feed(splits: Splits, found: Preset, data: DataArguments, training: Fin
         return splits.table("train", columns)
     batch_size, name = training.train_batch_size, splits.name("train")
     tail = "drop" if training.dataloader_drop_last else "pad"
-    shared: dict[str, Any] = {"columns": columns, "bands": found.bands}
+    shared: dict[str, Any] = {"columns": columns, "bands": found.bands, "ids": splits.chosen("train")}
     ranks: dict[str, Any] = {"rank": training.process_index, "world_size": training.world_size}
     if data.feed == "stream":
         stream = PatchStream(

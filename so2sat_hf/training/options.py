@@ -44,6 +44,10 @@ class DataArguments:
         default=None,
         metadata={"help": "Whose splits: v1, culture_10_v3, random or block, if built. Default: culture_10."},
     )
+    split_file: str | None = field(
+        default=None, metadata={"help": "Splits of your own: what `so2sat split` wrote; --fold says which."}
+    )
+    fold: int = field(default=0, metadata={"help": "Fold of --split_file."})
     feed: str = field(
         default="table",
         metadata={

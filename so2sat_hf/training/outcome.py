@@ -10,7 +10,7 @@ import torch
 
 from so2sat_hf import __version__
 from so2sat_hf.errors import So2SatError
-from so2sat_hf.training.data import Splits, rows_of
+from so2sat_hf.training.data import Splits
 from so2sat_hf.training.evaluate import PAGE, about_of, write_report
 from so2sat_hf.training.options import DataArguments, ModelArguments
 from so2sat_hf.training.predictions import Predictions
@@ -25,7 +25,7 @@ RECORDED = (
 )  # fmt: skip
 """What of TrainingArguments a card tells."""
 
-NOT_RECORDED = ("model", "data", "version", "preset")
+NOT_RECORDED = ("model", "data", "version", "split_file", "fold", "preset")
 """What of our options the record tells apart from the others."""
 
 
@@ -94,7 +94,7 @@ def finish(trainer: So2SatTrainer, record: dict[str, Any], predicted: Any, split
     out = Path(str(trainer.args.output_dir))
     write_record(out, record)
     if predicted is not None:
-        rows = rows_of(splits.place, splits.name("test"))
+        rows = splits.rows_of("test")
         if list(predicted.label_ids) != rows.label.tolist():
             raise So2SatError("test", found="predictions in another order", expected="that of the files")
         probabilities = torch.softmax(torch.from_numpy(predicted.predictions).float(), dim=-1).numpy()

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from so2sat_hf.errors import So2SatError
-from so2sat_hf.training.data import RowsOf
+from so2sat_hf.load.split_rows import RowsOf
 from so2sat_hf.training.metrics import NUM_CLASSES
 
 SCHEMA = pa.schema(

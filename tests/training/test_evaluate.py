@@ -20,8 +20,9 @@ from so2sat_hf.cli import cli
 from so2sat_hf.errors import FolderError, So2SatError
 from so2sat_hf.load.by_id import patches
 from so2sat_hf.load.files import open_place
+from so2sat_hf.load.split_rows import rows_of
 from so2sat_hf.training.classifier import class_order, open_classifier
-from so2sat_hf.training.data import open_data, rows_of, splits_of
+from so2sat_hf.training.data import open_data, splits_of
 from so2sat_hf.training.evaluate import evaluate
 from so2sat_hf.training.metrics import by_group, from_predictions
 from so2sat_hf.training.predictions import Predictions
@@ -209,7 +210,7 @@ def test_mistakes_are_the_surest_and_of_many_kinds() -> None:
 
 
 def rows_like(labels: np.ndarray) -> Any:
-    from so2sat_hf.training.data import RowsOf
+    from so2sat_hf.load.split_rows import RowsOf
 
     return RowsOf([f"testing/{row:06d}" for row in range(len(labels))], labels, None, None, None)
 

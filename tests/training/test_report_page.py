@@ -10,8 +10,8 @@ import pytest
 
 from so2sat_hf import facts
 from so2sat_hf.load.by_id import patches
+from so2sat_hf.load.split_rows import RowsOf
 from so2sat_hf.pages import charts, html
-from so2sat_hf.training.data import RowsOf
 from so2sat_hf.training.predictions import Predictions
 from so2sat_hf.training.report import report_of
 from so2sat_hf.training.report_page import report_page

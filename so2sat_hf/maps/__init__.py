@@ -1,0 +1,1 @@
+"""Patches and models on the ground: GeoTIFFs, neighbours, honest splits, maps."""

@@ -1,0 +1,90 @@
+"""A VRT: many GeoTIFFs as one raster, as text. Pure but for writing it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+from so2sat_hf.maps.geotiff import Band, Grid
+
+GDAL_TYPES = {"float32": "Float32", "float64": "Float64", "uint16": "UInt16", "uint8": "Byte"}
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One file of a VRT."""
+
+    name: str
+    """Relative to the folder of the VRT."""
+
+    grid: Grid
+    """Where it lies."""
+
+    rows: int
+    """Of its pixels."""
+
+    columns: int
+    """Of its pixels."""
+
+
+def write_vrt(
+    path: Path, tiles: Sequence[Tile], bands: Sequence[Band], *, dtype: str, nodata: float | None, wkt: str
+) -> None:
+    """Write a VRT over files of one grid; where they overlap, the later one is on top.
+
+    Args:
+        path: ends in ``.vrt``; the files are named relative to its folder.
+        tiles: the files, all with the same CRS, pixel size and alignment.
+        bands: of each of them.
+        dtype: of their pixels.
+        nodata: of their pixels; what no file covers has it, too.
+        wkt: their coordinate reference system.
+    """
+    pixel = tiles[0].grid.pixel
+    left, top = min(tile.grid.left for tile in tiles), max(tile.grid.top for tile in tiles)
+    right = max(tile.grid.left + tile.columns * pixel for tile in tiles)
+    bottom = min(tile.grid.top - tile.rows * pixel for tile in tiles)
+    width, height = round((right - left) / pixel), round((top - bottom) / pixel)
+    numbers = ", ".join(repr(number) for number in (left, pixel, 0.0, top, 0.0, -pixel))
+    lines = [
+        f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}">',
+        f"<SRS>{escape(wkt)}</SRS>",
+        f"<GeoTransform>{numbers}</GeoTransform>",
+    ]
+    for number, band in enumerate(bands, 1):
+        lines += _band(number, band, tiles, dtype, nodata, (left, top))
+    path.write_text("\n".join([*lines, "</VRTDataset>", ""]), encoding="utf-8")
+
+
+def _band(
+    number: int,
+    band: Band,
+    tiles: Sequence[Tile],
+    dtype: str,
+    nodata: float | None,
+    corner: tuple[float, float],
+) -> list[str]:
+    lines = [
+        f'<VRTRasterBand dataType="{GDAL_TYPES[dtype]}" band="{number}">',
+        f"<Description>{escape(band.name)}</Description>",
+        f"<UnitType>{escape(band.unit)}</UnitType>",
+        f"<Scale>{band.scale!r}</Scale>",
+    ]
+    if nodata is not None:
+        lines.append(f"<NoDataValue>{nodata}</NoDataValue>")
+    for tile in tiles:
+        raster = f'RasterXSize="{tile.columns}" RasterYSize="{tile.rows}"'
+        block = f'BlockXSize="{tile.columns}" BlockYSize="{tile.rows}"'
+        size = f'xSize="{tile.columns}" ySize="{tile.rows}"'
+        x = round((tile.grid.left - corner[0]) / tile.grid.pixel)
+        y = round((corner[1] - tile.grid.top) / tile.grid.pixel)
+        lines += [
+            "<SimpleSource>",
+            f'<SourceFilename relativeToVRT="1">{escape(tile.name)}</SourceFilename>',
+            f"<SourceBand>{number}</SourceBand>",
+            f'<SourceProperties {raster} {block} DataType="{GDAL_TYPES[dtype]}"/>',
+            f'<SrcRect xOff="0" yOff="0" {size}/>',
+            f'<DstRect xOff="{x}" yOff="{y}" {size}/>',
+            "</SimpleSource>",
+        ]
+    return [*lines, "</VRTRasterBand>"]

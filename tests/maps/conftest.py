@@ -1,0 +1,22 @@
+"""A built dataset with the cells of version 3, for all tests of this room."""
+
+from pathlib import Path
+
+import pytest
+from regrouped import write_version_3
+
+from so2sat_hf.assemble import extras, match_versions
+from so2sat_hf.convert.build import build
+from so2sat_hf.convert.raw import RawSource, open_raw
+
+
+@pytest.fixture(scope="session")
+def built(raw: Path, source: RawSource, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Parquet with index, versions 1 to 4."""
+    folder = tmp_path_factory.mktemp("maps")
+    write_version_3(raw, folder / "v3", seed=4)
+    version_3 = [open_raw(folder / "v3" / name) for name in ("random", "block")]
+    known = match_versions(version_3, source, jobs=1)
+    more = extras(source, known, companions=("index",))
+    build(source, folder / "out", extras=more, jobs=1)
+    return folder / "out"
