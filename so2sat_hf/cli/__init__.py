@@ -14,13 +14,14 @@ from so2sat_hf.cli.convert import info, synth, verify
 from so2sat_hf.cli.ground import classes, export, neighbours, split
 from so2sat_hf.cli.hub import download
 from so2sat_hf.cli.look import demo, show
+from so2sat_hf.cli.maps import map_scene
 from so2sat_hf.cli.measure import stats
 from so2sat_hf.cli.publish import push
 from so2sat_hf.cli.train import evaluate, train
 from so2sat_hf.cli.vision import presets
 from so2sat_hf.errors import So2SatError
 
-RESUMED = ("build", "download", "push", "train", "demo")
+RESUMED = ("build", "download", "push", "train", "map", "demo")
 """Commands that go on where they were interrupted."""
 
 
@@ -53,7 +54,7 @@ def cli() -> None:
 
 
 DATA = (download, info, build, match, verify, push, show, stats, card)
-MODELS = (presets, train, evaluate)
+MODELS = (presets, train, evaluate, map_scene)
 GROUND = (export, neighbours, split, classes)
 for command in (*DATA, *MODELS, *GROUND, synth, demo):
     cli.add_command(command)

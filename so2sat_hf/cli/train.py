@@ -54,13 +54,14 @@ def train(arguments: tuple[str, ...], *, help_all: bool) -> None:
     Example:  so2sat train --data out --output_dir runs/a
               so2sat train --data zhu-xlab/So2Sat-LCZ42 --feed stream --model vit-tiny-8 --output_dir runs/b
     """
-    _need_torch()
+    need_torch()
     from so2sat_hf.training.finetune import main
 
     main(["--help"] if help_all else list(arguments))
 
 
-def _need_torch() -> None:
+def need_torch() -> None:
+    """Say what brings torch where it is missing."""
     try:
         import accelerate  # type: ignore[import-untyped]  # noqa: F401
         import torch  # noqa: F401
@@ -108,7 +109,7 @@ def evaluate(
     Example:  so2sat evaluate runs/a --data out
               so2sat evaluate maria/lcz-vit --data zhu-xlab/So2Sat-LCZ42 --split validation
     """
-    _need_torch()
+    need_torch()
     import torch
 
     from so2sat_hf.training.classifier import open_classifier

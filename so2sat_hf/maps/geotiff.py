@@ -142,6 +142,16 @@ def write_geotiff(
         part.replace(path)
 
 
+def write_category_names(path: Path, names: Mapping[int, str]) -> None:
+    """Write the names of classes beside a GeoTIFF, where GDAL and QGIS look for them (``.aux.xml``)."""
+    listed = "".join(f"<Category>{names.get(value, '')}</Category>" for value in range(max(names) + 1))
+    path.with_name(f"{path.name}.aux.xml").write_text(
+        f'<PAMDataset><PAMRasterBand band="1"><CategoryNames>{listed}</CategoryNames></PAMRasterBand>'
+        "</PAMDataset>\n",
+        encoding="utf-8",
+    )
+
+
 def write_world_file(path: Path, grid: Grid) -> None:
     """Write the ``.tfw`` beside a GeoTIFF; its last two numbers are the centre of the first pixel."""
     half = grid.pixel / 2
@@ -171,3 +181,136 @@ def opened(path: Path) -> "rasterio.DatasetReader":
 def finite(pixels: NDArray[Any]) -> NDArray[np.bool_]:
     """Return which pixels are numbers."""
     return np.isfinite(pixels) if pixels.dtype.kind == "f" else np.ones(pixels.shape, bool)
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One band in a file, and what its numbers mean."""
+
+    path: Path
+    """Of the file."""
+
+    number: int
+    """Of the band, from 1."""
+
+    scale: float
+    """Reflectance = number x scale + offset."""
+
+    offset: float
+    """See scale."""
+
+    nodata: float | None = None
+    """Number that means unknown, besides the file's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class RasterInfo:
+    """What a raster says of itself."""
+
+    path: Path
+    """Of the file."""
+
+    epsg: int | None
+    """Of its coordinate reference system; None if it has no EPSG code."""
+
+    bounds: tuple[float, float, float, float]
+    """West, south, east, north in its own coordinates."""
+
+    descriptions: tuple[str | None, ...]
+    """Of its bands."""
+
+    scales: tuple[float, ...]
+    """Of its bands; 1 if nothing is said."""
+
+    offsets: tuple[float, ...]
+    """Of its bands; 0 if nothing is said."""
+
+    units: tuple[str | None, ...]
+    """Of its bands."""
+
+    dtype: str
+    """Of its first band."""
+
+    def bounds_in(self, epsg: int) -> tuple[float, float, float, float]:
+        """Return west, south, east, north in another reference system."""
+        if epsg == self.epsg:
+            return self.bounds
+        from rasterio.warp import transform_bounds  # noqa: PLC0415 (for maps alone)
+
+        west, south, east, north = transform_bounds(f"EPSG:{self.epsg}", f"EPSG:{epsg}", *self.bounds)
+        return west, south, east, north
+
+
+def inspect(path: Path) -> RasterInfo:
+    """Return what a raster says of itself.
+
+    Raises:
+        So2SatError: it cannot be read, or has no coordinate reference system.
+    """
+    with opened(path) as file:
+        if file.crs is None:
+            raise So2SatError(path, found="no coordinate reference system", expected="a georeferenced scene")
+        return RasterInfo(
+            path, file.crs.to_epsg(), tuple(file.bounds), tuple(file.descriptions), tuple(file.scales),
+            tuple(file.offsets), tuple(file.units), str(file.dtypes[0]),
+        )  # fmt: skip
+
+
+def degrees_in(box: tuple[float, float, float, float], epsg: int) -> tuple[float, float, float, float]:
+    """Return west, south, east, north of a box in degrees, in a projected system."""
+    library()
+    from rasterio.warp import transform_bounds  # noqa: PLC0415 (for maps alone)
+
+    west, south, east, north = transform_bounds("EPSG:4326", f"EPSG:{epsg}", *box)
+    return west, south, east, north
+
+
+def utm_zone(info: RasterInfo) -> int:
+    """Return the EPSG code of the UTM zone of the middle of a raster; its own code if it is one.
+
+    Raises:
+        So2SatError: its reference system has no EPSG code.
+    """
+    if info.epsg is None:
+        raise So2SatError(
+            info.path, found="a coordinate reference system without EPSG code", expected="a UTM zone",
+            remedy="--crs EPSG:32632 names the zone of the map; or warp the scene",
+        )  # fmt: skip
+    if info.epsg // 100 in (326, 327):
+        return info.epsg
+    west, south, east, north = info.bounds_in(4326)
+    zone = int(((west + east) / 2 + 180) // 6) + 1
+    return (32600 if south + north >= 0 else 32700) + zone
+
+
+def read_layers(
+    layers: Sequence[Layer], epsg: int, corner: tuple[float, float], shape: tuple[int, int]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Read bands on one grid of 10 m, each pixel the nearest one of the file, as the dataset was made.
+
+    Returns:
+        (bands, rows, columns) reflectance, 0 where unknown, and (rows, columns) where all bands are known.
+    """
+    rasterio = library()
+    from rasterio.vrt import WarpedVRT  # noqa: PLC0415 (for maps alone)
+
+    transform = rasterio.Affine(10.0, 0.0, corner[0], 0.0, -10.0, corner[1])
+    pixels = np.zeros((len(layers), *shape), np.float32)
+    known = np.ones(shape, bool)
+    options = {"crs": f"EPSG:{epsg}", "transform": transform, "height": shape[0], "width": shape[1]}
+    for path in dict.fromkeys(layer.path for layer in layers):
+        with opened(path) as file, WarpedVRT(file, **options, add_alpha=file.nodata is None) as warped:
+            if file.nodata is None:
+                known &= warped.read(warped.count) > 0  # alpha: what lies within the file
+            for index, layer in enumerate(layers):
+                if layer.path != path:
+                    continue
+                numbers = warped.read(layer.number)
+                is_known = warped.read_masks(layer.number) > 0
+                if layer.nodata is not None:
+                    is_known &= numbers != layer.nodata
+                is_known &= finite(numbers)
+                known &= is_known
+                value = numbers.astype(np.float32) * np.float32(layer.scale) + np.float32(layer.offset)
+                pixels[index] = np.where(is_known, value, np.float32(0))
+    return pixels, known

@@ -77,7 +77,7 @@ class Classifier:
         return found
 
 
-def open_classifier(name: str, place: Place, preset: str | None = None) -> Classifier:
+def open_classifier(name: str, place: Place | None = None, preset: str | None = None) -> Classifier:
     """Open a fine-tuned model.
 
     Args:
@@ -90,8 +90,17 @@ def open_classifier(name: str, place: Place, preset: str | None = None) -> Class
             the model eats.
     """
     eats = _preset(name, preset)
-    if not eats.is_complete:
+    if not eats.is_complete and place is not None:
         eats = with_statistics_of(eats, place)
+    return open_trained(name, eats.complete())
+
+
+def open_trained(name: str, eats: Preset) -> Classifier:
+    """Open a fine-tuned model of which it is known what it eats.
+
+    Raises:
+        So2SatError: no such model, other classes, or other channels than the preset has.
+    """
     model = loaded(name)
     channels = getattr(model.config, "num_channels", len(eats.slots))
     if channels != len(eats.slots):

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 from regrouped import write_version_3
+from trained import train_args
 
 from so2sat_hf.assemble import extras, match_versions
 from so2sat_hf.convert.build import build
+from so2sat_hf.convert.options import BuildOptions
 from so2sat_hf.convert.raw import RawSource, open_raw
 
 
@@ -20,3 +22,14 @@ def built(raw: Path, source: RawSource, tmp_path_factory: pytest.TempPathFactory
     more = extras(source, known, companions=("index",))
     build(source, folder / "out", extras=more, jobs=1)
     return folder / "out"
+
+
+@pytest.fixture(scope="session")
+def model(source: RawSource, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small model of Sentinel-2 that has learnt a little."""
+    folder = tmp_path_factory.mktemp("maps")
+    build(source, folder / "shards", BuildOptions(file_format="arrow"), jobs=1)
+    from so2sat_hf.training.finetune import main
+
+    main(train_args(folder / "shards", folder / "run", preset="s2", num_train_epochs=3))
+    return folder / "run"

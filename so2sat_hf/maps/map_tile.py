@@ -1,0 +1,100 @@
+"""One tile of a map: every window of it predicted, in any process."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from so2sat_hf import facts
+from so2sat_hf.convert.patches import PIXEL_SIZE
+from so2sat_hf.maps.scene import Scene, read_scene
+from so2sat_hf.maps.tiles import BLOCK, MapGrid, Tile, blocks_of, pixels_of, windows
+from so2sat_hf.training.classifier import open_trained
+from so2sat_hf.vision.preset import Preset
+from so2sat_hf.vision.transform import So2SatTransform
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A tile, with all that another process needs to work on it."""
+
+    model: str
+    """Folder or Hub id."""
+
+    preset: Preset
+    """What the model eats."""
+
+    scenes: tuple[Scene, ...]
+    """They are averaged where they overlap."""
+
+    grid: MapGrid
+    """Of the map."""
+
+    tile: Tile
+    """Which cells."""
+
+    path: Path
+    """Of the file with the result."""
+
+    device: str
+    """Where the model computes."""
+
+
+def map_tile(task: Task) -> str:
+    """Work on a tile: predict every window, and write the probabilities.
+
+    Where several scenes show a window, the mean of their probabilities counts. A window with an unknown pixel
+    is left out.
+    """
+    tile, grid = task.tile, task.grid
+    classes = len(facts.classes())
+    total = np.zeros((classes, tile.rows, tile.columns), np.float32)
+    count = np.zeros((tile.rows, tile.columns), np.uint16)
+    predict = _predictor(task.model, task.preset, task.device)
+    row, column, height, width = pixels_of(grid, tile)
+    left, top = grid.left + PIXEL_SIZE * column, grid.top - PIXEL_SIZE * row
+    for scene in task.scenes:
+        pixels, known = read_scene(scene, grid.epsg, left, top, height, width)
+        if not known.any():
+            continue
+        for first_row, first_column in blocks_of(tile):
+            is_known = windows(known, grid.stride, first_row, first_column).all(axis=(-2, -1))
+            if not is_known.any():
+                continue
+            found = predict(windows(pixels, grid.stride, first_row, first_column))  # (256, 17)
+            found[~is_known] = 0
+            rows = slice(first_row, min(first_row + BLOCK, tile.rows))
+            columns = slice(first_column, min(first_column + BLOCK, tile.columns))
+            shape = rows.stop - rows.start, columns.stop - columns.start
+            block = found.reshape(BLOCK, BLOCK, classes)[: shape[0], : shape[1]]
+            total[:, rows, columns] += block.transpose(2, 0, 1)
+            count[rows, columns] += is_known.reshape(BLOCK, BLOCK)[: shape[0], : shape[1]]
+    part = task.path.with_suffix(".part")
+    with part.open("wb") as file:
+        np.savez(file, total=total, count=count)
+    part.replace(task.path)
+    return task.path.name
+
+
+@lru_cache(maxsize=1)
+def _predictor(
+    name: str, preset: Preset, device: str
+) -> Callable[[NDArray[np.generic]], NDArray[np.float32]]:
+    """Return what makes (256, 17) probabilities of (256, bands, 32, 32) reflectance; one a process."""
+    classifier = open_trained(name, preset)
+    model = classifier.model.to(device).eval()
+    transform = So2SatTransform(preset).to(device).eval()
+    order = list(classifier.order)
+
+    def predict(pixels: NDArray[np.generic]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            batch = transform({"pixel_values": torch.from_numpy(pixels).to(device)})
+            logits = model(**{each: batch[each] for each in preset.inputs}).logits
+            found: NDArray[np.float32] = torch.softmax(logits.float(), dim=-1)[:, order].cpu().numpy()
+        return found
+
+    return predict
