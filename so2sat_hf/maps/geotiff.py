@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import rasterio
 
 NEEDS = "pip install 'so2sat_hf[geo]' brings rasterio"
-TILE = 16
-"""Tiles of a GeoTIFF are multiples of it."""
+CACHE_MB = 64
+"""Of decoded blocks of scenes, in memory; GDAL would take a twentieth of the machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,7 +299,11 @@ def read_layers(
     known = np.ones(shape, bool)
     options = {"crs": f"EPSG:{epsg}", "transform": transform, "height": shape[0], "width": shape[1]}
     for path in dict.fromkeys(layer.path for layer in layers):
-        with opened(path) as file, WarpedVRT(file, **options, add_alpha=file.nodata is None) as warped:
+        with (
+            rasterio.Env(GDAL_CACHEMAX=CACHE_MB),
+            opened(path) as file,
+            WarpedVRT(file, **options, add_alpha=file.nodata is None) as warped,
+        ):
             if file.nodata is None:
                 known &= warped.read(warped.count) > 0  # alpha: what lies within the file
             for index, layer in enumerate(layers):
