@@ -5,7 +5,8 @@ the best accuracy that any classifier can reach on its test patches is known. ``
 ``so2sat train`` with Sentinel-2 alone and with both sensors, and once on labels that were shuffled, where
 nothing can be learnt.
 
-    python benchmarks/learning.py [--work DIR] [--out results/learning.json] [--card ../cards/model_card.json]
+    python benchmarks/learning.py [--work DIR] [--out results/learning.json]
+    python benchmarks/learning.py --render      # cards/model_card.md and its picture, from model_card.json
 """
 
 import argparse
@@ -110,17 +111,31 @@ def run_all(work, rows=None, cases=None):
     return {"rows": rows, "flags": FLAGS, "cases": results}, card
 
 
+def render(cards):
+    """Write the example of a model card, and its picture, from what the model left."""
+    from so2sat_hf.pages.confusion_picture import confusion_picture
+    from so2sat_hf.training.card import PICTURE, model_card
+
+    card = json.loads((cards / "model_card.json").read_text())
+    (cards / "model_card.md").write_text(model_card(card["record"], card["report"]))
+    (cards / PICTURE).write_bytes(confusion_picture(card["report"]["confusion"]))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--work", type=Path, help="where scratch data goes; default: where Python puts it")
     parser.add_argument("--out", type=Path, default=measure.HERE / "results" / "learning.json")
-    parser.add_argument("--card", type=Path, help="where record and report of the model go")
+    parser.add_argument("--render", action="store_true", help="only write the example card anew")
     arguments = parser.parse_args()
+    cards = measure.HERE.parent / "cards"
+    if arguments.render:
+        render(cards)
+        return
     with tempfile.TemporaryDirectory(dir=arguments.work) as temporary:
         results, card = run_all(Path(temporary))
     measure.write_result(arguments.out, results)
-    if arguments.card:
-        arguments.card.write_text(json.dumps(card, indent=1) + "\n")
+    (cards / "model_card.json").write_text(json.dumps(card, indent=1) + "\n")
+    render(cards)
     for name, found in results["cases"].items():
         print(
             f"{name}: {100 * found['oa']:.1f} % of {100 * found['ideal']:.1f} %, {found['minutes']:.1f} min"

@@ -217,7 +217,26 @@ def feeding():
     return "\n".join([*lines, ""])
 
 
-BLOCKS = {"measured": block, "loading": loading, "feeding": feeding}
+def learning():
+    """Return the lines between the marks on what a small model learns."""
+    results = read("learning")
+    machine, rows = results["machine"], results["rows"]
+    lines = [
+        f"`{results['flags']['model']}` on {rows['train']:,} generated patches, tested on {rows['test']:,}, one "
+        f"run of `benchmarks/learning.py`; {machine['cores']} cores of an {machine['cpu']}, {results['date']}:",
+        "",
+        "| trained on | overall accuracy | the best that any model can reach | share | minutes |",
+        "|---|---|---|---|---|",
+    ]
+    for name, case in results["cases"].items():
+        reached = f"{100 * case['oa']:.1f} %"
+        share = "-" if "shuffled" in name else f"{100 * case['share']:.0f} %"
+        limit = f"{100 * case['ideal']:.1f} %" + (" (always the largest class)" if share == "-" else "")
+        lines.append(f"| {name} | {reached} | {limit} | {share} | {case['minutes']:.1f} |")
+    return "\n".join([*lines, ""])
+
+
+BLOCKS = {"measured": block, "loading": loading, "feeding": feeding, "learning": learning}
 """Mark -> what makes the lines between it and its end."""
 
 

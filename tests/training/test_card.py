@@ -143,3 +143,12 @@ def test_damaged_records_are_one_clear_error(copy: Path) -> None:
     (copy / "report.json").write_text("[]")
     with pytest.raises(FolderError, match="a list"):
         write_card(copy)
+
+
+def test_the_example_is_as_rendered() -> None:
+    """cards/model_card.md is what its record and report make; benchmarks/learning.py --render writes it."""
+    cards = Path(__file__).parents[2] / "cards"
+    made = json.loads((cards / "model_card.json").read_text())
+
+    assert (cards / "model_card.md").read_text() == model_card(made["record"], made["report"])
+    assert (cards / "confusion.png").read_bytes().startswith(b"\x89PNG")
