@@ -221,9 +221,10 @@ def learning():
     """Return the lines between the marks on what a small model learns."""
     results = read("learning")
     machine, rows = results["machine"], results["rows"]
+    flags, place = results["flags"], f"{machine['cores']} cores of an {machine['cpu']}, {results['date']}"
     lines = [
-        f"`{results['flags']['model']}` on {rows['train']:,} generated patches, tested on {rows['test']:,}, one "
-        f"run of `benchmarks/learning.py`; {machine['cores']} cores of an {machine['cpu']}, {results['date']}:",
+        f"`{flags['model']}` on {rows['train']:,} generated patches, tested on {rows['test']:,}:",
+        f"one run of `benchmarks/learning.py`, {place}.",
         "",
         "| trained on | overall accuracy | the best that any model can reach | share | minutes |",
         "|---|---|---|---|---|",
