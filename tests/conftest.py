@@ -59,6 +59,15 @@ def source(raw: Path) -> RawSource:
     return open_raw(raw)
 
 
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Headless Chromium."""
+    from pages_shown import opened_browser
+
+    with opened_browser() as opened:
+        yield opened
+
+
 @pytest.fixture
 def write_h5(tmp_path: Path) -> Callable[..., Path]:
     """Write a small valid image file; any dataset can be replaced, or left out (None)."""

@@ -11,7 +11,7 @@ from so2sat_hf import __version__
 from so2sat_hf.cli.build import build, match
 from so2sat_hf.cli.card import card
 from so2sat_hf.cli.convert import info, synth, verify
-from so2sat_hf.cli.ground import classes, export, neighbours, split
+from so2sat_hf.cli.ground import browse, classes, export, neighbours, split
 from so2sat_hf.cli.hub import download
 from so2sat_hf.cli.look import demo, show
 from so2sat_hf.cli.maps import map_scene
@@ -55,6 +55,6 @@ def cli() -> None:
 
 DATA = (download, info, build, match, verify, push, show, stats, card)
 MODELS = (presets, train, evaluate, map_scene)
-GROUND = (export, neighbours, split, classes)
+GROUND = (export, browse, neighbours, split, classes)
 for command in (*DATA, *MODELS, *GROUND, synth, demo):
     cli.add_command(command)

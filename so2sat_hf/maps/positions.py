@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from so2sat_hf.companions.index import VERSIONS
+from so2sat_hf.convert.manifest import MANIFEST
 from so2sat_hf.convert.patches import PATCH_SIZE, PIXEL_SIZE
 from so2sat_hf.errors import So2SatError, SourceError
 from so2sat_hf.load.files import open_place
@@ -70,9 +71,14 @@ def positions_of(data: str) -> Positions:
         So2SatError: no geolocation, or no such data.
     """
     path = Path(data)
-    if path.is_file() or (path.is_dir() and not (path / "manifest.json").is_file() and _files(path)):
+    if is_index(path):
         return _from_tables([path] if path.is_file() else _files(path))
     return _from_place(open_place(data))
+
+
+def is_index(path: Path) -> bool:
+    """Whether a path is a file of an index, or a folder of them."""
+    return path.is_file() or (path.is_dir() and not (path / MANIFEST).is_file() and bool(_files(path)))
 
 
 def _files(folder: Path) -> list[Path]:

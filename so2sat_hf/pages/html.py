@@ -4,6 +4,7 @@ What comes from data goes through :func:`text`, which escapes it; the other func
 """
 
 import base64
+import hashlib
 import html
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
@@ -25,22 +26,28 @@ def text(value: object) -> str:
     return html.escape(str(value), quote=True)
 
 
-def page(title: str, body: str) -> str:
-    """Return a whole page.
+def page(title: str, body: str, *, style: str = "", script: str = "", images: str = "data:") -> str:
+    """Return a whole page. It may load nothing but what is named here, and run no other script than this.
 
     Args:
         title: plain text.
         body: HTML.
+        style: CSS after that of every page.
+        script: JavaScript, run at the end of the body.
+        images: where pictures may come from, as in a Content-Security-Policy.
     """
-    style = (files(__package__) / "page.css").read_text(encoding="utf-8")
+    css = (files(__package__) / "page.css").read_text(encoding="utf-8") + style
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    runs = f" script-src 'sha256-{digest}';" if script else ""
+    policy = f"default-src 'none'; img-src {images}; style-src 'unsafe-inline';{runs}"
+    end = f"<script>{script}</script>\n" if script else ""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
-        "style-src 'unsafe-inline'\">\n"
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<link rel="icon" href="data:,">\n'
-        f"<title>{text(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n"
-        "</body>\n</html>\n"
+        f"<title>{text(title)}</title>\n<style>\n{css}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n"
+        f"{end}</body>\n</html>\n"
     )
 
 
@@ -82,6 +89,13 @@ def chip(lcz: LCZClass, *, named: bool = True) -> str:
     return f'<span class="chip" style="background:{lcz.color}"></span>{text(words)}'
 
 
+def png(pixels: NDArray[np.uint8]) -> bytes:
+    """Return a picture of (height, width, 3) as PNG."""
+    stream = BytesIO()
+    Image.fromarray(pixels).save(stream, format="PNG", optimize=True)
+    return stream.getvalue()
+
+
 def picture(pixels: NDArray[np.uint8], description: str) -> str:
     """Return a picture of (height, width, 3), as PNG inside the page.
 
@@ -89,9 +103,7 @@ def picture(pixels: NDArray[np.uint8], description: str) -> str:
         pixels: red, green, blue.
         description: plain text, for those who do not see it.
     """
-    stream = BytesIO()
-    Image.fromarray(pixels).save(stream, format="PNG", optimize=True)
-    data = base64.b64encode(stream.getvalue()).decode()
+    data = base64.b64encode(png(pixels)).decode()
     height, width = pixels.shape[:2]
     size = f'width="{width}" height="{height}"'
     return f'<img src="data:image/png;base64,{data}" {size} alt="{text(description)}">'

@@ -1,12 +1,11 @@
 """The page of a report, as a browser shows it: complete, quiet, alone, and readable on a phone."""
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from pages_shown import shown
 
 from so2sat_hf import facts
 from so2sat_hf.load.by_id import patches
@@ -15,30 +14,6 @@ from so2sat_hf.pages import charts, html
 from so2sat_hf.training.predictions import Predictions
 from so2sat_hf.training.report import report_of
 from so2sat_hf.training.report_page import report_page
-
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
-    if CHROMIUM is None:
-        pytest.skip("no chromium: Debian's package of that name")
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
-def shown(browser: Any, path: Path, width: int) -> tuple[Any, list[str]]:
-    """Open a page without a network; return it, and what went wrong."""
-    context = browser.new_context(viewport={"width": width, "height": 800}, offline=True)
-    page, wrong = context.new_page(), []
-    page.on("console", lambda message: wrong.append(message.text))
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("requestfailed", lambda request: wrong.append(request.url[:80]))
-    page.goto(path.as_uri())
-    return page, wrong
 
 
 @pytest.mark.parametrize("width", [1280, 360])
