@@ -103,13 +103,10 @@ def neighbours(data: str, *, versions: tuple[str, ...], json_path: Path | None, 
     if unknown:
         raise So2SatError("--version", found=unknown[0], expected=" or ".join(positions.splits))
     pairs = compare(positions, versions)
-    _tell_pairs(pairs)
     twice = repeated(positions)
     extra: dict[str, int] = {}
     for each in twice:
         extra[each.city] = extra.get(each.city, 0) + len(each.ids) - 1
-    told = ", ".join(f"{city} {count}" for city, count in sorted(extra.items()))
-    click.echo(f"patches at the place of another: {sum(extra.values()):,}" + (f" ({told})" if told else ""))
     if json_path:
         plain = {
             "pairs": [pair.to_dict() for pair in pairs],
@@ -120,6 +117,9 @@ def neighbours(data: str, *, versions: tuple[str, ...], json_path: Path | None, 
         _write(json_path, (json.dumps(plain, indent=1) + "\n").encode())
     if picture:
         _write(picture, distance_picture(pairs))
+    _tell_pairs(pairs)
+    told = ", ".join(f"{city} {count}" for city, count in sorted(extra.items()))
+    click.echo(f"patches at the place of another: {sum(extra.values()):,}" + (f" ({told})" if told else ""))
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -93,11 +93,15 @@ def look(positions: Positions, version: str, split: str, other: str) -> Pair:
 
 
 def neighbours(positions: Positions, versions: Sequence[str] = ()) -> list[Pair]:
-    """Compare every split of some versions (default: all) with every other, and with itself."""
+    """Compare every split of some versions (default: all) with those before it, and with itself.
+
+    A test is compared with training and validation, a validation with training.
+    """
     found = []
     for version in versions or tuple(positions.splits):
         names = positions.names(version)
-        found += [look(positions, version, split, other) for split in reversed(names) for other in names]
+        for number in reversed(range(len(names))):
+            found += [look(positions, version, names[number], other) for other in names[: number + 1]]
     return found
 
 

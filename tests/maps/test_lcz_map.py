@@ -6,8 +6,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -133,21 +134,33 @@ def test_colours_and_names(model: Path, pixels: np.ndarray, tmp_path: Path) -> N
     assert not list(tmp_path.glob("*.tiles"))
 
 
-@pytest.mark.parametrize("how", ["tile", "jobs", "executor", "bbox"])
+@contextmanager
+def executor_of(how: str) -> Iterator[Any]:
+    """Threads of this process, or workers of a Dask cluster."""
+    if how == "executor":
+        with ThreadPoolExecutor(2) as pool:
+            yield pool
+    elif how == "dask":
+        from dask.distributed import Client, LocalCluster
+
+        cluster = LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None)
+        with cluster, Client(cluster) as client:
+            yield client.get_executor(pure=False)
+    else:
+        yield None
+
+
+@pytest.mark.parametrize("how", ["tile", "one tile", "jobs", "executor", "dask"])
 def test_the_way_changes_no_bit(how: str, model: Path, pixels: np.ndarray, tmp_path: Path) -> None:
     """Neither the size of tiles nor the number of processes, nor who runs them."""
     scene = write_scene(tmp_path / "scene.tif", np.concatenate([pixels, pixels], axis=2))
     mapped(model, tmp_path / "one.tif", scene, probabilities=True)
-    options: dict[str, Any] = {
-        "tile": {"tile": 16},
-        "jobs": {"jobs": 2, "tile": 16},
-        "bbox": {"tile": 1000},
-    }.get(how, {})
-    if how == "executor":
-        with ThreadPoolExecutor(2) as pool:
-            mapped(model, tmp_path / "other.tif", scene, probabilities=True, tile=32, executor=pool)
-    else:
-        mapped(model, tmp_path / "other.tif", scene, probabilities=True, **options)
+    options: dict[str, dict[str, Any]] = {
+        "tile": {"tile": 16}, "one tile": {"tile": 1000}, "jobs": {"jobs": 2, "tile": 16},
+        "executor": {"tile": 32}, "dask": {"tile": 32},
+    }  # fmt: skip
+    with executor_of(how) as executor:
+        mapped(model, tmp_path / "other.tif", scene, probabilities=True, executor=executor, **options[how])
 
     for name in ("", "_probabilities", "_entropy"):
         assert np.array_equal(read(tmp_path / f"one{name}.tif"), read(tmp_path / f"other{name}.tif"))
