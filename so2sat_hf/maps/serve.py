@@ -6,12 +6,58 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from so2sat_hf.convert.cells import LAYOUTS
 from so2sat_hf.errors import So2SatError
 from so2sat_hf.load.place import Place
 from so2sat_hf.maps.browse import pictures_of
 
-PICTURE = re.compile(r"/picture/((?:[a-z0-9]+_)*(?:training|validation|testing)_[0-9]{6})\.png")
+PICTURE = re.compile(rf"/picture/(?:({'|'.join(LAYOUTS)})_)?(training|validation|testing)_([0-9]{{6}})\.png")
+"""Path of a picture: the id of its patch, with underscores for slashes."""
+
 HOST = "127.0.0.1"
+
+
+class Pages(ThreadingHTTPServer):
+    """Knows what is served."""
+
+    def __init__(self, port: int, content: str, place: Place) -> None:
+        """Listen on a port of this machine; 0 for any that is free."""
+        super().__init__((HOST, port), _Handler)
+        self.content, self.place, self.lock = content.encode(), place, threading.Lock()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Pages
+
+    def do_GET(self) -> None:
+        """Answer with the page, a picture, or not at all."""
+        if self.path == "/":
+            self._answer(self.server.content, "text/html; charset=utf-8")
+            return
+        match = PICTURE.fullmatch(self.path)
+        found = None if match is None else self._picture("/".join(part for part in match.groups() if part))
+        if found is None:
+            self.send_error(404)
+        else:
+            self._answer(found, "image/png")
+
+    def _picture(self, name: str) -> bytes | None:
+        try:
+            with self.server.lock:
+                return pictures_of([name], self.server.place).get(name)
+        except So2SatError:
+            return None
+
+    def _answer(self, body: bytes, kind: str) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
 
 
 @contextmanager
@@ -29,41 +75,8 @@ def serving(content: str, place: Place, port: int = 0) -> Iterator[str]:
     Raises:
         So2SatError: the port is taken.
     """
-    lock = threading.Lock()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            if self.path == "/":
-                self._answer(content.encode(), "text/html; charset=utf-8")
-                return
-            match = PICTURE.fullmatch(self.path)
-            if match is None:
-                self.send_error(404)
-                return
-            name = "/".join(match[1].rsplit("_", 1))
-            for config in ("culture_10", "random", "block"):
-                name = name.replace(f"{config}_", f"{config}/")
-            try:
-                with lock:
-                    found = pictures_of([name], place)
-            except So2SatError:
-                self.send_error(404)
-                return
-            self._answer(found[name], "image/png")
-
-        def _answer(self, body: bytes, kind: str) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.send_header("X-Content-Type-Options", "nosniff")
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
     try:
-        server = ThreadingHTTPServer((HOST, port), Handler)
+        server = Pages(port, content, place)
     except OSError as error:
         raise So2SatError(
             f"--port {port}", found=error.strerror or str(error), expected="a free port"
