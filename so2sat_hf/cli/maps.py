@@ -77,15 +77,15 @@ def map_scene(
 
     need_torch()
     from so2sat_hf.maps.geotiff import utm_zone
-    from so2sat_hf.maps.lcz_map import check_map, make_map, with_device
+    from so2sat_hf.maps.lcz_map import check_map, make_map
     from so2sat_hf.maps.map_files import MapOptions
     from so2sat_hf.maps.scene import bounds_of, box_in, open_scene
     from so2sat_hf.maps.tiles import grid_over
     from so2sat_hf.maps.unlike import unlike
-    from so2sat_hf.training.classifier import open_classifier
+    from so2sat_hf.training.classifier import device_of, open_classifier
 
-    options = with_device(
-        MapOptions(tile, smooth, radius, values, probabilities=probabilities, palette=palette), device
+    options = MapOptions(
+        tile, smooth, radius, values, probabilities=probabilities, palette=palette, device=device_of(device)
     )
     classifier = open_classifier(model, None, preset)
     check_map(classifier.preset, options)

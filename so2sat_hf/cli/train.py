@@ -112,12 +112,13 @@ def evaluate(
     need_torch()
     import torch
 
-    from so2sat_hf.training.classifier import open_classifier
+    from so2sat_hf.training.classifier import device_of, open_classifier
     from so2sat_hf.training.data import open_data, splits_of
     from so2sat_hf.training.evaluate import PAGE
     from so2sat_hf.training.evaluate import evaluate as run_evaluate
     from so2sat_hf.training.run import is_run, write_card
 
+    where = device_of(device)
     place = open_data(data)
     splits = splits_of(place, version, split_file, fold)
     name = splits.title(split)
@@ -131,7 +132,7 @@ def evaluate(
             out,
             progress=advance,
             batch_size=batch_size,
-            device=device or ("cuda" if torch.cuda.is_available() else "cpu"),
+            device=where,
             dtype=torch.bfloat16 if bf16 else torch.float32,
         )
     _tell(report)

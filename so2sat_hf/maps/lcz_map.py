@@ -5,7 +5,6 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -130,8 +129,3 @@ def _prepare(work: Path, plan: dict[str, str]) -> None:
         raise FolderError(
             work, found=f"cannot be used ({error})", expected="a folder beside the map"
         ) from error
-
-
-def with_device(options: MapOptions, device: str | None) -> MapOptions:
-    """Return options with a device: the one named, else a GPU if there is one."""
-    return replace(options, device=device or ("cuda" if torch.cuda.is_available() else "cpu"))

@@ -13,7 +13,7 @@ from so2sat_hf import facts
 from so2sat_hf.convert.patches import PIXEL_SIZE
 from so2sat_hf.maps.scene import Scene, read_scene
 from so2sat_hf.maps.tiles import BLOCK, MapGrid, Tile, blocks_of, pixels_of, windows
-from so2sat_hf.training.classifier import open_trained
+from so2sat_hf.training.classifier import fitting, loaded
 from so2sat_hf.vision.preset import Preset
 from so2sat_hf.vision.transform import So2SatTransform
 
@@ -85,7 +85,7 @@ def _predictor(
     name: str, preset: Preset, device: str
 ) -> Callable[[NDArray[np.generic]], NDArray[np.float32]]:
     """Return what makes (256, 17) probabilities of (256, bands, 32, 32) reflectance; one a process."""
-    classifier = open_trained(name, preset)
+    classifier = fitting(name, loaded(name), preset)
     model = classifier.model.to(device).eval()
     transform = So2SatTransform(preset).to(device).eval()
     order = list(classifier.order)

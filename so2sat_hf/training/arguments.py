@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 from transformers import HfArgumentParser, TrainingArguments
 
@@ -37,13 +37,22 @@ class FineTuneArguments(TrainingArguments):
     logging_steps: float = field(default=50, metadata={"help": "Steps between two lines of the log."})
 
 
+class _Parser(HfArgumentParser):
+    """Says what is wrong in one line, without the hundreds of flags that there are."""
+
+    def error(self, message: str) -> NoReturn:
+        raise So2SatError(
+            "arguments", found=message, expected="flags as `so2sat train --help` and --help-all list them"
+        )
+
+
 def parse(args: list[str]) -> tuple[ModelArguments, DataArguments, FineTuneArguments]:
     """Read the command line, or one JSON or YAML file with the same names.
 
     Raises:
         So2SatError: a flag that has no effect, or a value that cannot be.
     """
-    parser = HfArgumentParser((ModelArguments, DataArguments, FineTuneArguments), prog="so2sat train")  # type: ignore[arg-type]
+    parser = _Parser((ModelArguments, DataArguments, FineTuneArguments), prog="so2sat train")  # type: ignore[arg-type]
     try:
         if len(args) == 1 and args[0].endswith(FILES):
             read = parser.parse_json_file if args[0].endswith(".json") else parser.parse_yaml_file

@@ -89,19 +89,19 @@ def open_classifier(name: str, place: Place | None = None, preset: str | None = 
         So2SatError: no such model, other classes, other channels than the preset has, or nothing tells what
             the model eats.
     """
+    model = loaded(name)
     eats = _preset(name, preset)
     if not eats.is_complete and place is not None:
         eats = with_statistics_of(eats, place)
-    return open_trained(name, eats.complete())
+    return fitting(name, model, eats.complete())
 
 
-def open_trained(name: str, eats: Preset) -> Classifier:
-    """Open a fine-tuned model of which it is known what it eats.
+def fitting(name: str, model: Any, eats: Preset) -> Classifier:  # noqa: ANN401
+    """Return a loaded model with what it eats.
 
     Raises:
-        So2SatError: no such model, other classes, or other channels than the preset has.
+        So2SatError: other classes, or other channels than the preset has.
     """
-    model = loaded(name)
     channels = getattr(model.config, "num_channels", len(eats.slots))
     if channels != len(eats.slots):
         raise So2SatError(
@@ -111,6 +111,23 @@ def open_trained(name: str, eats: Preset) -> Classifier:
             remedy="--preset names what the model was trained with",
         )
     return Classifier(name, model, eats, class_order(model.config.id2label, name))
+
+
+def device_of(name: str | None) -> str:
+    """Return where to compute: the device named, else a GPU if there is one.
+
+    Raises:
+        So2SatError: there is no such device.
+    """
+    if name is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise So2SatError(
+            f"device {name!r}", found=str(error).splitlines()[0], expected="cpu, or cuda where there is a GPU"
+        ) from error
+    return name
 
 
 def loaded(name: str, **options: Any) -> Any:  # noqa: ANN401

@@ -62,15 +62,15 @@ class Splits:
     """The dataset."""
 
     version: str
-    """``culture_10``, or one of the other groupings of the same patches."""
+    """``culture_10``, or one of the other groupings of the same patches; or the name of a fold."""
+
+    ids: Mapping[str, Ids] | None = None
+    """Split -> ids of its patches, where they come from a table of folds; None: the splits of the version."""
 
     @property
     def name_of_data(self) -> str:
         """For people: the last part of a folder, or repository and commit."""
         return Path(self.place.name).name if isinstance(self.place, LocalPlace) else self.place.name
-
-    ids: Mapping[str, Ids] | None = None
-    """Split -> ids of its patches, where they come from a table of folds; None: the splits of the version."""
 
     @property
     def known(self) -> tuple[str, ...]:

@@ -124,7 +124,8 @@ def augmentation(arguments: DataArguments) -> Augmentation:
 
 def without_validation(splits: Splits, training: FineTuneArguments) -> None:
     """Take the last weights where there is no validation to choose the best on."""
-    if "validation" not in splits.known and training.load_best_model_at_end:
+    wants_it = training.load_best_model_at_end or training.eval_strategy != IntervalStrategy.NO
+    if "validation" not in splits.known and wants_it:
         print(f"{splits.version} has no validation: the last weights are kept", file=sys.stderr)  # noqa: T201
         training.eval_strategy, training.load_best_model_at_end = IntervalStrategy.NO, False
 

@@ -227,6 +227,11 @@ def test_what_cannot_be_is_said(run: Path, shards: Path, tmp_path: Path) -> None
     (tmp_path / "file").write_text("")
     with pytest.raises(FolderError, match="file"):
         evaluate(open_classifier(str(run), place), splits_of(place), "test", tmp_path / "file" / "out")
-    result = CliRunner().invoke(cli, ["evaluate", str(run), "--data", str(tmp_path)])
-    assert result.exit_code == 1
-    assert "manifest.json" in result.stderr
+    for args, message in (
+        ([str(run), "--data", str(tmp_path)], "manifest.json"),
+        ([str(tmp_path / "nowhere"), "--data", str(shards)], "cannot be loaded"),
+        ([str(run), "--data", str(shards), "--device", "gpu0"], "device 'gpu0': "),
+    ):
+        result = CliRunner().invoke(cli, ["evaluate", *args])
+        assert result.exit_code == 1
+        assert message in result.stderr

@@ -128,7 +128,10 @@ def test_splits_of_other_versions(
     version_3_shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Trained on one of version 3, tested on the same; it has no validation to choose on."""
-    main(train_args(version_3_shards, tmp_path / "run", version="random", max_steps=2))
+    options = {"version": "random", "max_steps": 2}
+    main(train_args(version_3_shards, tmp_path / "last", **options, load_best_model_at_end=False))
+    assert "random has no validation" in capsys.readouterr().err
+    main(train_args(version_3_shards, tmp_path / "run", **options))
 
     report = json.loads((tmp_path / "run" / "report.json").read_text())
     assert report["split"] == "random/test"
@@ -143,6 +146,10 @@ def test_the_command_passes_everything_on(tmp_path: Path, monkeypatch: pytest.Mo
     assert refused.exit_code == 1
     assert "manifest.json" in refused.stderr
     assert "Traceback" not in refused.output
+    bare = runner.invoke(cli, ["train"])
+    assert bare.exit_code == 1
+    assert bare.stderr.startswith("Error: arguments: the following arguments are required: --data")
+    assert len(bare.stderr.splitlines()) == 1
     listed = runner.invoke(cli, ["train", "--help-all"])
     assert listed.exit_code == 0
     for flag in ("--learning_rate", "--layer_decay", "--torch_compile", "--feed"):
