@@ -39,6 +39,7 @@ from so2sat_hf.errors import So2SatError
 )
 @click.option("--palette", default="standard", show_default=True, help="standard, colour_blind, so2sat_demo.")
 @click.option("--tile", default=64, show_default=True, type=click.IntRange(16), help="Cells along a tile.")
+@click.option("--batch-size", default=256, show_default=True, help="Windows at once: 64, 256, 1024...")
 @click.option("--jobs", "-j", default=1, show_default=True, type=click.IntRange(1), help="Processes.")
 @click.option("--device", help="Default: cuda if there is one, else cpu.")
 def map_scene(
@@ -59,6 +60,7 @@ def map_scene(
     values: str,
     palette: str,
     tile: int,
+    batch_size: int,
     jobs: int,
     device: str | None,
 ) -> None:
@@ -85,8 +87,9 @@ def map_scene(
     from so2sat_hf.training.classifier import device_of, open_classifier
 
     options = MapOptions(
-        tile, smooth, radius, values, probabilities=probabilities, palette=palette, device=device_of(device)
-    )
+        tile, smooth, radius, values, probabilities=probabilities, palette=palette, batch_size=batch_size,
+        device=device_of(device),
+    )  # fmt: skip
     classifier = open_classifier(model, None, preset)
     check_map(classifier.preset, options)
     names = tuple(name.strip() for name in bands.split(",")) if bands else ()

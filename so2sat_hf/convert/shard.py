@@ -95,16 +95,14 @@ class Receipt:
     def to_json(self) -> str:
         """Return the receipt as JSON."""
         plain = {name: getattr(self, name) for name in self.__slots__}
-        plain["moments"] = {
-            name: [moment.count, moment.total, moment.total_squares] for name, moment in self.moments.items()
-        }
+        plain["moments"] = {name: moment.to_plain() for name, moment in self.moments.items()}
         return json.dumps(plain)
 
     @classmethod
     def from_json(cls, text: str) -> "Receipt":
         """Read a receipt."""
         plain = json.loads(text)
-        plain["moments"] = {name: Moments(*values) for name, values in plain["moments"].items()}
+        plain["moments"] = {name: Moments.from_plain(values) for name, values in plain["moments"].items()}
         return cls(**plain)
 
 

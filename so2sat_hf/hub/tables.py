@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from so2sat_hf import facts
 from so2sat_hf.convert.cells import VERSION_3_SPLITS
+from so2sat_hf.convert.moments import PERCENTILES
 from so2sat_hf.convert.plan import SUFFIX
 from so2sat_hf.convert.readme import Config
 from so2sat_hf.convert.wording import column_meanings
@@ -167,17 +168,19 @@ def _unit(band: Band, sen2_dtype: str) -> str:
 
 
 def statistics(contents: Contents) -> str:
-    """Mean and deviation of the training patches in the unit that a model should see."""
+    """Mean, deviation and percentiles of the training patches in the unit that a model should see."""
     rows = [
         [
             f"`{name}`",
             f"asinh(x / {row['scale']:g})" if "scale" in row else row["unit"],
             f"{row['mean']:.4g}",
             f"{row['std']:.4g}",
+            *(f"{row[name]:.4g}" if name in row else "" for name in PERCENTILES),
         ]
         for name, row in contents.statistics.get("bands", {}).items()
     ]
-    return table(["band", "unit", "mean", "deviation"], rows, right=["mean", "deviation"])
+    numbers = ["mean", "deviation", "1 % below", "99 % below"]
+    return table(["band", "unit", *numbers], rows, right=numbers)
 
 
 def published_statistics() -> str:

@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from math import isqrt
 from pathlib import Path
 
 import torch
@@ -62,7 +63,7 @@ def make_map(
             classifier.name, classifier.preset, tuple(scenes), grid, tile,
             work / f"{tile.row:06d}-{tile.column:06d}.npz", options.device,
         )
-        for tile in tiles_of(grid, options.tile)
+        for tile in tiles_of(grid, options.tile, isqrt(options.batch_size))
     }  # fmt: skip
     missing = {tile: task for tile, task in tasks.items() if not task.path.is_file()}
     for tile in tasks.keys() - missing.keys():
@@ -91,6 +92,10 @@ def check_map(preset: Preset, options: MapOptions) -> None:
             expected="Sentinel-2 alone: a scene has nothing else", remedy="train with --preset s2 or rgb",
         )  # fmt: skip
     palette(options.palette)
+    if options.batch_size < 1 or isqrt(options.batch_size) ** 2 != options.batch_size:
+        raise So2SatError(
+            "--batch-size", found=f"{options.batch_size}", expected="a square number: 64, 256, 1024..."
+        )
     if options.values not in ("number", "wudapt"):
         raise So2SatError("--values", found=options.values, expected="number or wudapt")
 
@@ -113,7 +118,7 @@ def _plan(
     return {
         "weights": weights.hexdigest(), "preset": json.dumps(classifier.preset.to_dict()),
         "layers": repr([scene.layers for scene in scenes]), "files": repr(stats), "grid": repr(grid),
-        "order": repr(classifier.order), "tile": str(options.tile),
+        "order": repr(classifier.order), "tile": f"{options.tile} {options.batch_size}",
     }  # fmt: skip
 
 

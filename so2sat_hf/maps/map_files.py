@@ -41,6 +41,9 @@ class MapOptions:
     palette: str = "standard"
     """Of the colour table."""
 
+    batch_size: int = 256
+    """Windows that the model sees at once; a square number, see :mod:`so2sat_hf.maps.tiles`."""
+
     device: str = "cpu"
     """Where the model computes."""
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from so2sat_hf import facts
 from so2sat_hf.convert.patches import PIXEL_SIZE
 from so2sat_hf.maps.scene import Scene, read_scene
-from so2sat_hf.maps.tiles import BLOCK, MapGrid, Tile, blocks_of, pixels_of, windows
+from so2sat_hf.maps.tiles import MapGrid, Tile, blocks_of, pixels_of, windows
 from so2sat_hf.training.classifier import fitting, loaded
 from so2sat_hf.vision.preset import Preset
 from so2sat_hf.vision.transform import So2SatTransform
@@ -50,7 +50,7 @@ def map_tile(task: Task) -> str:
     Where several scenes show a window, the mean of their probabilities counts. A window with an unknown pixel
     is left out.
     """
-    tile, grid = task.tile, task.grid
+    tile, grid, block = task.tile, task.grid, task.tile.block
     classes = len(facts.classes())
     total = np.zeros((classes, tile.rows, tile.columns), np.float32)
     count = np.zeros((tile.rows, tile.columns), np.uint16)
@@ -62,17 +62,17 @@ def map_tile(task: Task) -> str:
         if not known.any():
             continue
         for first_row, first_column in blocks_of(tile):
-            is_known = windows(known, grid.stride, first_row, first_column).all(axis=(-2, -1))
+            is_known = windows(known, grid.stride, first_row, first_column, block).all(axis=(-2, -1))
             if not is_known.any():
                 continue
-            found = predict(windows(pixels, grid.stride, first_row, first_column))  # (256, 17)
+            found = predict(windows(pixels, grid.stride, first_row, first_column, block))
             found[~is_known] = 0
-            rows = slice(first_row, min(first_row + BLOCK, tile.rows))
-            columns = slice(first_column, min(first_column + BLOCK, tile.columns))
+            rows = slice(first_row, min(first_row + block, tile.rows))
+            columns = slice(first_column, min(first_column + block, tile.columns))
             shape = rows.stop - rows.start, columns.stop - columns.start
-            block = found.reshape(BLOCK, BLOCK, classes)[: shape[0], : shape[1]]
-            total[:, rows, columns] += block.transpose(2, 0, 1)
-            count[rows, columns] += is_known.reshape(BLOCK, BLOCK)[: shape[0], : shape[1]]
+            chance = found.reshape(block, block, classes)[: shape[0], : shape[1]]
+            total[:, rows, columns] += chance.transpose(2, 0, 1)
+            count[rows, columns] += is_known.reshape(block, block)[: shape[0], : shape[1]]
     part = task.path.with_suffix(".part")
     with part.open("wb") as file:
         np.savez(file, total=total, count=count)
@@ -84,7 +84,7 @@ def map_tile(task: Task) -> str:
 def _predictor(
     name: str, preset: Preset, device: str
 ) -> Callable[[NDArray[np.generic]], NDArray[np.float32]]:
-    """Return what makes (256, 17) probabilities of (256, bands, 32, 32) reflectance; one a process."""
+    """Return what makes (n, 17) probabilities of (n, bands, 32, 32) reflectance; one a process."""
     classifier = fitting(name, loaded(name), preset)
     model = classifier.model.to(device).eval()
     transform = So2SatTransform(preset).to(device).eval()

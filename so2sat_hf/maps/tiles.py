@@ -2,7 +2,8 @@
 
 Cells are counted from the upper-left corner of the scene. The window of a cell has the same centre, so that
 neighbouring windows overlap. A **block** of 16 x 16 cells is one batch of the model, always full and always
-the same, so that neither the size of the tiles nor the number of processes changes a bit of the result.
+the same, so that neither the size of the tiles nor the number of processes changes a bit of the result; a
+batch of another size may, in the last bits.
 """
 
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from so2sat_hf.convert.patches import PATCH_SIZE, PIXEL_SIZE
 from so2sat_hf.errors import So2SatError
 
 BLOCK = 16
-"""Cells along a block; 256 windows in a batch."""
+"""Cells along a block, unless another batch is wanted; 256 windows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,9 @@ class Tile:
     columns: int
     """Columns of cells."""
 
+    block: int = BLOCK
+    """Cells along its blocks."""
+
 
 def grid_over(epsg: int, bounds: tuple[float, float, float, float], stride_metres: float) -> MapGrid:
     """Return the grid over some bounds, anchored at their upper-left corner.
@@ -91,12 +95,12 @@ def grid_over(epsg: int, bounds: tuple[float, float, float, float], stride_metre
     return MapGrid(epsg, west, north, columns, rows, stride)
 
 
-def tiles_of(grid: MapGrid, cells: int) -> Iterator[Tile]:
+def tiles_of(grid: MapGrid, cells: int, block: int = BLOCK) -> Iterator[Tile]:
     """Yield tiles of whole blocks, about so many cells along each side."""
-    step = max(BLOCK, cells // BLOCK * BLOCK)
+    step = max(block, cells // block * block)
     for row in range(0, grid.rows, step):
         for column in range(0, grid.columns, step):
-            yield Tile(row, column, min(step, grid.rows - row), min(step, grid.columns - column))
+            yield Tile(row, column, min(step, grid.rows - row), min(step, grid.columns - column), block)
 
 
 def pixels_of(grid: MapGrid, tile: Tile) -> tuple[int, int, int, int]:
@@ -104,7 +108,7 @@ def pixels_of(grid: MapGrid, tile: Tile) -> tuple[int, int, int, int]:
 
     A tile is read as if all its blocks were whole: a batch is always full.
     """
-    rows, columns = (-(-count // BLOCK) * BLOCK for count in (tile.rows, tile.columns))
+    rows, columns = (-(-count // tile.block) * tile.block for count in (tile.rows, tile.columns))
     extra = PATCH_SIZE - grid.stride
     return (
         tile.row * grid.stride - grid.halo,
@@ -116,22 +120,25 @@ def pixels_of(grid: MapGrid, tile: Tile) -> tuple[int, int, int, int]:
 
 def blocks_of(tile: Tile) -> Iterator[tuple[int, int]]:
     """Yield first row and column of cells of each block, counted within the tile."""
-    for row in range(0, tile.rows, BLOCK):
-        for column in range(0, tile.columns, BLOCK):
+    for row in range(0, tile.rows, tile.block):
+        for column in range(0, tile.columns, tile.block):
             yield row, column
 
 
-def windows(pixels: NDArray[np.generic], stride: int, row: int, column: int) -> NDArray[np.generic]:
-    """Return the windows of a block, (256, ..., 32, 32), out of the pixels of its tile.
+def windows(
+    pixels: NDArray[np.generic], stride: int, row: int, column: int, block: int = BLOCK
+) -> NDArray[np.generic]:
+    """Return the windows of a block, (block * block, ..., 32, 32), out of the pixels of its tile.
 
     Args:
         pixels: (..., height, width) of the tile, halo included.
         stride: pixels along a cell.
         row: first row of cells of the block within the tile.
         column: first column of cells.
+        block: cells along it.
     """
     view = np.lib.stride_tricks.sliding_window_view(pixels, (PATCH_SIZE, PATCH_SIZE), axis=(-2, -1))
-    down, along = (slice(cell * stride, (cell + BLOCK) * stride, stride) for cell in (row, column))
+    down, along = (slice(cell * stride, (cell + block) * stride, stride) for cell in (row, column))
     picked = view[..., down, along, :, :]
     moved = np.moveaxis(picked, (-4, -3), (0, 1))
-    return np.ascontiguousarray(moved.reshape(BLOCK * BLOCK, *moved.shape[2:]))
+    return np.ascontiguousarray(moved.reshape(block * block, *moved.shape[2:]))

@@ -29,7 +29,7 @@ from so2sat_hf.training.outcome import finish, record_of
 from so2sat_hf.training.run import is_finished, newest_checkpoint
 from so2sat_hf.training.trainer import So2SatTrainer
 from so2sat_hf.vision.augmentation import Augmentation
-from so2sat_hf.vision.catalogue import preset, with_statistics_of
+from so2sat_hf.vision.catalogue import preset, statistics_of, with_statistics_of
 from so2sat_hf.vision.from_scratch import names, scratch_model
 from so2sat_hf.vision.image_size import resize_model
 from so2sat_hf.vision.patch_embedding import adapt_patch_embedding
@@ -93,6 +93,7 @@ def preset_of(arguments: ModelArguments, data: DataArguments, place: Place) -> P
         )
     if not found.is_complete:
         found = with_statistics_of(found, place)
+    found = found.with_ranges(statistics_of(place))
     return found if arguments.image_size is None else replace(found, size=arguments.image_size)
 
 

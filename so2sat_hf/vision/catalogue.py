@@ -70,23 +70,37 @@ def with_statistics_of(preset: Preset, data: "str | os.PathLike[str] | Place") -
     from so2sat_hf.load.files import open_place  # noqa: PLC0415 (Arrow, for this alone)
 
     place = open_place(data)
-    if STATISTICS not in {file.path for file in place.manifest.files}:
+    statistics = statistics_of(place)
+    if not statistics:
         raise FolderError(
             place.name,
             found=f"no {STATISTICS}: it was built without training rows or without pixels",
             expected="mean and deviation of the training rows",
             remedy="take the dataset that has them, or give mean and std in a preset of your own",
         )
+    origin = f"{statistics['rows']:,} rows of {statistics['split']}, dataset {place.digest[:12]}"
+    return preset.with_statistics(statistics, origin)
+
+
+def statistics_of(place: "Place") -> dict[str, Any]:
+    """Return the content of ``statistics.json`` of a dataset; empty if it has none.
+
+    Raises:
+        FolderError: the file is damaged.
+        HubError: the Hub refuses.
+    """
+    if STATISTICS not in {file.path for file in place.manifest.files}:
+        return {}
     with place.open(STATISTICS) as file:
         content = file.read()
     try:
-        statistics = json.loads(content)
-        origin = f"{statistics['rows']:,} rows of {statistics['split']}, dataset {place.digest[:12]}"
-    except (ValueError, KeyError, TypeError) as error:
+        statistics: dict[str, Any] = json.loads(content)
+        _ = statistics["rows"], statistics["split"], statistics["bands"].items()
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise FolderError(
             f"{STATISTICS} of {place.name}", found=f"damaged ({error})", expected="what `so2sat build` wrote"
         ) from error
-    return preset.with_statistics(statistics, origin)
+    return statistics
 
 
 def _from_file(path: Path) -> Preset:

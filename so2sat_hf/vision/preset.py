@@ -121,6 +121,10 @@ class Preset:
     statistics: str = ""
     """Whose mean and deviation these are; empty: none yet."""
 
+    ranges: tuple[tuple[str, float, float], ...] = ()
+    """Sentinel-2 band, 1st and 99th percentile of its reflectance in the patches that a model was trained on;
+    empty: not known. Nothing is computed with them: a map tells of scenes that leave them."""
+
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
         _check(self)
@@ -181,6 +185,20 @@ class Preset:
         slots = tuple(_measured(self.name, slot, known) for slot in self.slots)
         return replace(self, slots=slots, statistics=origin)
 
+    def with_ranges(self, statistics: Mapping[str, Any]) -> "Preset":
+        """Return the preset with the percentiles of the Sentinel-2 bands that it shows.
+
+        Args:
+            statistics: content of ``statistics.json``; bands without percentiles are left out.
+        """
+        known = {band: statistics.get("bands", {}).get(band, {}) for band in self.bands_of("sen2")}
+        ranges = tuple(
+            (band, float(row["p1"]), float(row["p99"]))
+            for band, row in known.items()
+            if {"p1", "p99"} <= row.keys()
+        )
+        return replace(self, ranges=ranges)
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, as JSON has them."""
         plain = asdict(self)
@@ -213,6 +231,7 @@ def from_dict(plain: Mapping[str, Any], where: str = "preset") -> Preset:
     values["slots"] = tuple(_slot(slot, where) for slot in values["slots"])
     for name in ("checkpoints", "extras", "sources"):
         values[name] = tuple(values.get(name, ()))
+    values["ranges"] = tuple(_range(each, where) for each in values.get("ranges", ()))
     return Preset(**values)
 
 
@@ -247,6 +266,13 @@ def _slot(given: str | Mapping[str, Any], where: str) -> Slot:
             raise So2SatError(f"{where}, limits", found=repr(values["limits"]), expected="[low, high]")
         values["limits"] = tuple(_number(value, f"{where}, limits") for value in pair)
     return Slot(**values)
+
+
+def _range(given: Any, where: str) -> tuple[str, float, float]:  # noqa: ANN401
+    if not isinstance(given, list | tuple) or len(given) != 3 or not isinstance(given[0], str):
+        raise So2SatError(f"{where}, ranges", found=repr(given), expected="[band, low, high]")
+    low, high = (_number(value, f"{where}, ranges of {given[0]}") for value in given[1:])
+    return given[0], low, high
 
 
 def _number(value: Any, where: str) -> float:  # noqa: ANN401

@@ -7,7 +7,7 @@ from so2sat_hf.errors import So2SatError
 from so2sat_hf.vision.image_processing import So2SatImageProcessor
 from so2sat_hf.vision.preset import Preset, from_dict
 
-KEPT = ("name", "title", "patch_size", "tier", "statistics")
+KEPT = ("name", "title", "patch_size", "tier", "statistics", "ranges")
 """What of a preset a processor stores beside the numbers that it works with."""
 
 

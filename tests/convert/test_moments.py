@@ -1,10 +1,12 @@
 """Statistics for normalisation: right, in the unit of the model, whatever the grouping."""
 
+import json
+
 import numpy as np
 import pytest
 
 from so2sat_hf import facts
-from so2sat_hf.convert.moments import as_statistics, measure, merge
+from so2sat_hf.convert.moments import LOWEST_AND_WIDTH, SAMPLE_STEP, Moments, as_statistics, measure, merge
 from so2sat_hf.convert.patches import PatchBlock
 
 
@@ -35,6 +37,30 @@ def test_moments_equal_numpy_in_the_model_unit() -> None:
         assert moments[band.name].std == pytest.approx(values.std(), rel=2e-6)
 
 
+def test_percentiles_are_those_of_the_pixels() -> None:
+    """Within a bin of what numpy finds in the pixels of the sample, and near those of all."""
+    whole = block(0, 200)
+    statistics = as_statistics(measure(whole), split="train", num_rows=200)
+
+    for band in facts.bands():
+        values = expected(band, whole).reshape(200, -1)
+        row, width = statistics["bands"][band.name], LOWEST_AND_WIDTH[band.model_unit][1]
+        for name, share in (("p1", 1), ("p99", 99)):
+            assert row[name] == pytest.approx(
+                np.percentile(values[:, ::SAMPLE_STEP], share), abs=2 * width, rel=0.01
+            )
+            assert row[name] == pytest.approx(np.percentile(values, share), abs=values.std() / 5)
+
+
+def test_moments_survive_json() -> None:
+    """A killed build goes on with the moments of the shards that are finished."""
+    for moments in measure(block(0, 9)).values():
+        read = Moments.from_plain(json.loads(json.dumps(moments.to_plain())))
+        assert read == moments
+        assert np.array_equal(read.counts, moments.counts)
+        assert read.counts.sum() == 9 * 17
+
+
 def test_moments_merge_in_any_grouping() -> None:
     """Parts of any size add up to the whole."""
     whole = measure(block(0, 200))
@@ -44,6 +70,7 @@ def test_moments_merge_in_any_grouping() -> None:
         assert parts[name].count == moments.count
         assert parts[name].mean == pytest.approx(moments.mean, abs=1e-7)
         assert parts[name].std == pytest.approx(moments.std, rel=1e-6)
+        assert np.array_equal(parts[name].counts, moments.counts)
 
 
 def test_an_intensity_of_zero_has_a_floor() -> None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,20 @@ def test_the_way_changes_no_bit(how: str, model: Path, pixels: np.ndarray, tmp_p
 
     for name in ("", "_probabilities", "_entropy"):
         assert np.array_equal(read(tmp_path / f"one{name}.tif"), read(tmp_path / f"other{name}.tif"))
+
+
+def test_the_batch_changes_nothing_but_the_last_bits(model: Path, pixels: np.ndarray, tmp_path: Path) -> None:
+    """Batches of any square number; others are refused before anything is read."""
+    scene = write_scene(tmp_path / "scene.tif", pixels)
+    mapped(model, tmp_path / "one.tif", scene, probabilities=True)
+    for size in (16, 1024):
+        mapped(model, tmp_path / "other.tif", scene, probabilities=True, batch_size=size)
+        gap = read(tmp_path / "one_probabilities.tif").astype(int) - read(
+            tmp_path / "other_probabilities.tif"
+        )
+        assert np.abs(gap).max() <= 1
+    with pytest.raises(So2SatError, match=r"--batch-size: 200; expected a square number"):
+        check_map(preset("s2"), MapOptions(batch_size=200))
 
 
 @pytest.mark.parametrize(
@@ -343,10 +358,23 @@ def test_filters() -> None:
 def test_a_scene_unlike_the_training_is_told_of(model: Path, pixels: np.ndarray, tmp_path: Path) -> None:
     """Wrong units show; the right ones do not."""
     classifier = open_classifier(str(model))
-    for name, values, expected in (("right", pixels, 0), ("bright", pixels + np.float32(0.6), 10)):
+    known = {band: (low, high) for band, low, high in classifier.preset.ranges}
+    assert list(known) == NAMES
+    without = replace(classifier.preset, ranges=())  # of a model that was trained elsewhere
+    for name, values, expected in (
+        ("right", pixels, []), ("bright", pixels + np.float32(0.6), NAMES),
+        ("offset", pixels + np.float32(0.1), ["B02", "B03"]),
+        ("dark", pixels - np.float32(0.1), ["B02", "B03"]),
+    ):  # fmt: skip
         scene = open_scene(write_scene(tmp_path / f"{name}.tif", values), classifier.preset.bands)
         grid = grid_over(32632, bounds_of([scene], 32632), 100)
-        assert len(unlike([scene], classifier.preset, grid)) == expected
+        for eaten in (classifier.preset, without):
+            told = unlike([scene], eaten, grid)
+            assert {line.split()[1].rstrip(":") for line in told} >= set(expected), (name, told)
+            assert bool(told) == bool(expected)
+    low, high = known["B02"]
+    (line,) = [line for line in unlike([scene], classifier.preset, grid) if " B02:" in line]
+    assert f"outside {low:.3f} to {high:.3f}" in line
 
 
 def test_what_cannot_be_is_said(model: Path, pixels: np.ndarray, tmp_path: Path) -> None:

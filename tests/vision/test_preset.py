@@ -11,8 +11,11 @@ from so2sat_hf.convert.build import build
 from so2sat_hf.convert.options import BuildOptions
 from so2sat_hf.convert.source import open_source
 from so2sat_hf.errors import FolderError, So2SatError
-from so2sat_hf.vision.catalogue import preset, presets
+from so2sat_hf.load.files import open_place
+from so2sat_hf.vision.catalogue import preset, presets, statistics_of
+from so2sat_hf.vision.image_processing import So2SatImageProcessor
 from so2sat_hf.vision.preset import from_dict
+from so2sat_hf.vision.processor import image_processor, preset_of
 
 OWN = ("rgb", "s2", "s1", "all")
 
@@ -42,6 +45,25 @@ def test_our_own_presets_take_their_numbers_from_the_data(name: str, built: Path
         )
     with pytest.raises(So2SatError, match=f"preset {name}: no mean and deviation yet"):
         preset(name).complete()
+
+
+def test_the_ranges_of_the_data_go_with_the_model(built: Path, tmp_path: Path) -> None:
+    """Percentiles of Sentinel-2 in training, whatever the statistics of the preset, and after saving it."""
+    known = statistics_of(open_place(built))
+    for name in ("s2", "all", "prithvi-eo-2"):
+        found = preset(name, built).with_ranges(known)
+        assert [band for band, *_ in found.ranges] == list(found.bands_of("sen2"))
+        assert all(
+            (low, high) == (known["bands"][band]["p1"], known["bands"][band]["p99"])
+            for band, low, high in found.ranges
+        )
+        assert 0 < found.ranges[0][1] < found.ranges[0][2] < 1
+    found = preset("s2", built).with_ranges(known)
+    image_processor(found).save_pretrained(tmp_path)
+    saved = So2SatImageProcessor.from_pretrained(tmp_path)
+    assert preset_of(saved) == found
+    with pytest.raises(So2SatError, match=r"ranges: \['B02'\]"):
+        from_dict({**found.to_dict(), "ranges": [["B02"]]})
 
 
 @pytest.mark.parametrize("name", list(presets()))
