@@ -35,7 +35,7 @@ def card(path: Path | None, *, published: bool, check: bool, repo: str | None, t
               so2sat card out --check
               so2sat card --published --check
     """
-    from so2sat_hf.convert.shard import write_text
+    from so2sat_hf.convert.writing import write_text
     from so2sat_hf.hub.card import differences, readme_of, readme_path
     from so2sat_hf.hub.card import published as published_card
 

@@ -1,13 +1,9 @@
 """One file: read, encode, check, fsync, rename. Runs in any process and says what it did in a receipt."""
 
-import hashlib
 import json
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +14,8 @@ from so2sat_hf.convert.moments import Moments
 from so2sat_hf.convert.patches import DN_PER_REFLECTANCE, PatchBlock, Rows, Source
 from so2sat_hf.convert.plan import ROW_GROUP_ROWS
 from so2sat_hf.convert.table import stores_digital_numbers
-from so2sat_hf.errors import FolderError, So2SatError
+from so2sat_hf.convert.writing import HashingFile, write_text, writing
+from so2sat_hf.errors import So2SatError
 
 FLOAT32_NOISE = 0.02
 """Digital numbers that a float32 reflectance can be off: 0.002 at 28,003, 0.004 at 65,535."""
@@ -106,35 +103,6 @@ class Receipt:
         return cls(**plain)
 
 
-class HashingFile:
-    """A file that hashes and counts what is written to it."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
-        self.digest = hashlib.sha256()
-        self.num_bytes = 0
-        self.closed = False
-
-    def write(self, data: Any) -> int:  # noqa: ANN401 (pyarrow hands over buffers)
-        """Write, hash and count."""
-        view = memoryview(data)
-        self.digest.update(view)
-        self._stream.write(view)
-        self.num_bytes += view.nbytes
-        return view.nbytes
-
-    def flush(self) -> None:
-        """Pass on to the file."""
-        self._stream.flush()
-
-    def tell(self) -> int:
-        """Bytes written so far."""
-        return self.num_bytes
-
-    def close(self) -> None:
-        """Left to whoever opened the stream, who has to fsync first."""
-
-
 def write_file(task: FileTask) -> Receipt:
     """Write one file into the stage, and its receipt beside it.
 
@@ -220,57 +188,3 @@ class _Tally:
 def receipt_path(stage: Path, key: str) -> Path:
     """Where the receipt of a file lies: beside the stage's files, outside what gets published."""
     return stage / "receipts" / f"{key.replace('/', '-')}.json"
-
-
-@contextmanager
-def writing(target: Path, *, durable: bool = True) -> Iterator[HashingFile]:
-    """Open a temporary file beside the target; rename it when the body succeeds, remove it otherwise.
-
-    Args:
-        target: the file.
-        durable: whether it has to outlive a power failure.
-
-    Raises:
-        FolderError: the operating system refuses (permission, disk full, read-only).
-    """
-    part = target.with_name(f"{target.name}.{os.getpid()}.part")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with part.open("wb") as stream:
-                yield HashingFile(stream)
-                stream.flush()
-                if durable:
-                    os.fsync(stream.fileno())
-            part.replace(target)
-            if durable:
-                sync_folder(target.parent)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        raise FolderError(
-            target.parent,
-            found=f"cannot write {target.name} ({error.strerror or error})",
-            expected="a folder with enough space and permission to write",
-            remedy="free some space or choose another folder, then run the same command again: it continues",
-        ) from error
-
-
-def write_text(target: Path, text: str, *, durable: bool = True) -> None:
-    """Write a small file all at once, or not at all; see :func:`writing`."""
-    write_bytes(target, text.encode(), durable=durable)
-
-
-def write_bytes(target: Path, data: bytes, *, durable: bool = True) -> None:
-    """Write a small file all at once, or not at all; see :func:`writing`."""
-    with writing(target, durable=durable) as sink:
-        sink.write(data)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a rename durable, where folders can be synced."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

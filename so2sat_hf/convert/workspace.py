@@ -18,8 +18,9 @@ from typing import IO
 
 from so2sat_hf.convert.blueprint import Blueprint
 from so2sat_hf.convert.manifest import MANIFEST, README, STATISTICS, Manifest
-from so2sat_hf.convert.shard import Receipt, receipt_path, sync_folder, write_bytes, write_text
+from so2sat_hf.convert.shard import Receipt, receipt_path
 from so2sat_hf.convert.shelf import FolderShelf
+from so2sat_hf.convert.writing import sync, write_bytes, write_text
 from so2sat_hf.errors import FolderError
 
 WORK = ".so2sat"
@@ -149,7 +150,7 @@ class Workspace:
                     staged.replace(final)
             self._remove_replaced(manifest)
             for folder in {(self.out / path).parent for path in manifest.tables}:
-                sync_folder(folder)
+                sync(folder)
         for name, data in small.items():
             write_bytes(self.out / name, data)
         for name in FOLDERS:

@@ -11,8 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from so2sat_hf.convert.shard import sync_folder
 from so2sat_hf.convert.workspace import writable
+from so2sat_hf.convert.writing import sync
 from so2sat_hf.errors import FolderError
 
 CHUNK_BYTES = 1 << 20
@@ -143,7 +143,7 @@ class PartialFile:
             os.fsync(self._file.fileno())
             self._note.unlink(missing_ok=True)
             self.path.replace(self.target)
-            sync_folder(self.target.parent)
+            sync(self.target.parent)
 
     def discard(self) -> None:
         """Remove the bytes and what is known of them."""

@@ -128,7 +128,7 @@ def _write(
         "SOURCE": "So2Sat LCZ42, CC BY 4.0",
     }  # fmt: skip
     pixels = np.concatenate([_pixels(getattr(block, sensor)[row], sensor, dtype) for sensor in sensors])
-    write_geotiff(path, pixels, grid, bands, nodata=nodata, tags=tags, tile=PATCH_SIZE)
+    write_geotiff(path, pixels, grid, bands, nodata=nodata, tags=tags, durable=False)
     if world_files:
         write_world_file(path, grid)
     return (city, grid.epsg), Tile(name, grid, PATCH_SIZE, PATCH_SIZE)

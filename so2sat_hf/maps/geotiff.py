@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from so2sat_hf.convert.writing import placing, write_text
 from so2sat_hf.errors import FolderError, So2SatError
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 NEEDS = "pip install 'so2sat_hf[geo]' brings rasterio"
 CACHE_MB = 64
 """Of decoded blocks of scenes, in memory; GDAL would take a twentieth of the machine."""
+
+LARGEST_TILE = 256
+"""Pixels along a tile of a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,7 @@ def write_geotiff(
     nodata: float | None = None,
     tags: Mapping[str, str] | None = None,
     look: Look | None = None,
-    tile: int = 256,
+    durable: bool = True,
 ) -> None:
     """Write a compressed, tiled GeoTIFF; it gets its name when it is complete.
 
@@ -115,12 +119,13 @@ def write_geotiff(
         nodata: value of pixels that are not known; None: all are.
         tags: of the whole file.
         look: colours and names of classes; only with one band of uint8.
-        tile: pixels along a tile, a multiple of 16.
+        durable: whether it has to outlive a power failure.
 
     Raises:
         FolderError: it cannot be written.
     """
     rasterio = library()
+    tile = min(LARGEST_TILE, -(-max(pixels.shape[1:]) // 16) * 16)  # a multiple of 16, says TIFF
     options = {
         "driver": "GTiff", "height": pixels.shape[1], "width": pixels.shape[2], "count": len(pixels),
         "dtype": pixels.dtype.name, "crs": f"EPSG:{grid.epsg}",
@@ -128,27 +133,29 @@ def write_geotiff(
         "compress": "deflate", "predictor": 3 if pixels.dtype.kind == "f" else 2,
         "tiled": True, "blockxsize": tile, "blockysize": tile, "interleave": "band",
     }  # fmt: skip
-    part = path.with_name(f".{path.name}.part")
-    with _quietly(path):
-        with rasterio.open(part, "w", **options) as file:
-            file.write(pixels)
-            file.update_tags(AREA_OR_POINT="Area", **(tags or {}))
-            for number, band in enumerate(bands, 1):
-                file.set_band_description(number, band.name)
-                file.set_band_unit(number, band.unit)
-            file.scales = [band.scale for band in bands]
-            if look is not None:
-                file.write_colormap(1, {value: (*color, 255) for value, color in look.colors.items()})
-        part.replace(path)
+    part = path.with_name(f".{path.name}.part")  # of no process: what a killed one left is written over
+    with (
+        placing(path, durable=durable, part=part),
+        _quietly(path),
+        rasterio.open(part, "w", **options) as file,
+    ):
+        file.write(pixels)
+        file.update_tags(AREA_OR_POINT="Area", **(tags or {}))
+        for number, band in enumerate(bands, 1):
+            file.set_band_description(number, band.name)
+            file.set_band_unit(number, band.unit)
+        file.scales = [band.scale for band in bands]
+        if look is not None:
+            file.write_colormap(1, {value: (*color, 255) for value, color in look.colors.items()})
 
 
 def write_category_names(path: Path, names: Mapping[int, str]) -> None:
     """Write the names of classes beside a GeoTIFF, where GDAL and QGIS look for them (``.aux.xml``)."""
     listed = "".join(f"<Category>{names.get(value, '')}</Category>" for value in range(max(names) + 1))
-    path.with_name(f"{path.name}.aux.xml").write_text(
+    write_text(
+        path.with_name(f"{path.name}.aux.xml"),
         f'<PAMDataset><PAMRasterBand band="1"><CategoryNames>{listed}</CategoryNames></PAMRasterBand>'
         "</PAMDataset>\n",
-        encoding="utf-8",
     )
 
 

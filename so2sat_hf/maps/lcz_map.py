@@ -11,6 +11,8 @@ from pathlib import Path
 import torch
 
 from so2sat_hf.convert.executor import run
+from so2sat_hf.convert.lock import held
+from so2sat_hf.convert.writing import write_text
 from so2sat_hf.errors import FolderError, So2SatError
 from so2sat_hf.facts.labels import palette
 from so2sat_hf.maps.map_files import MapOptions, write_map
@@ -57,7 +59,25 @@ def make_map(
         if layer.path.resolve() == out.resolve():
             raise So2SatError(out, found="a scene", expected="another name for the map")
     work = out.with_name(f"{out.name}.tiles")
-    _prepare(work, _plan(classifier, scenes, grid, options))
+    with held(work):
+        _prepare(work, _plan(classifier, scenes, grid, options))
+        found = _tiles(classifier, scenes, grid, work, options, jobs, executor, progress)
+        shares = write_map(found, grid, out, options)
+        shutil.rmtree(work)
+    return shares
+
+
+def _tiles(
+    classifier: Classifier,
+    scenes: Sequence[Scene],
+    grid: MapGrid,
+    work: Path,
+    options: MapOptions,
+    jobs: int,
+    executor: Executor | None,
+    progress: Callable[[int], None] | None,
+) -> list[tuple[Tile, Path]]:
+    """Work on the tiles that are not finished; return all with their files."""
     tasks = {
         tile: Task(
             classifier.name, classifier.preset, tuple(scenes), grid, tile,
@@ -75,9 +95,7 @@ def make_map(
     else:
         for tile, _ in run(map_tile, missing, jobs=jobs, executor=executor):
             _advance(progress, tile)
-    shares = write_map([(tile, task.path) for tile, task in tasks.items()], grid, out, options)
-    shutil.rmtree(work)
-    return shares
+    return [(tile, task.path) for tile, task in tasks.items()]
 
 
 def check_map(preset: Preset, options: MapOptions) -> None:
@@ -123,13 +141,14 @@ def _plan(
 
 
 def _prepare(work: Path, plan: dict[str, str]) -> None:
-    """Make the folder of the tiles; leave out what an earlier run with another plan left there."""
+    """Remove tiles that an earlier run with another plan left there."""
     known = work / "plan.json"
     try:
-        if work.is_dir() and (not known.is_file() or json.loads(known.read_text()) != plan):
-            shutil.rmtree(work)
-        work.mkdir(parents=True, exist_ok=True)
-        known.write_text(json.dumps(plan))
+        if not known.is_file() or json.loads(known.read_text()) != plan:
+            known.unlink(missing_ok=True)  # first: tiles without a plan prove nothing
+            for left in work.iterdir():
+                left.unlink()
+            write_text(known, json.dumps(plan))
     except (OSError, ValueError) as error:
         raise FolderError(
             work, found=f"cannot be used ({error})", expected="a folder beside the map"

@@ -3,12 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from so2sat_hf import facts
-from so2sat_hf.errors import So2SatError
+from so2sat_hf.errors import FolderError, So2SatError
 from so2sat_hf.facts.labels import palette, schemes
 from so2sat_hf.maps.geotiff import Band, Grid, Look, write_category_names, write_geotiff
 from so2sat_hf.maps.smooth import NOTHING, entropy, smoothed
@@ -61,12 +62,11 @@ def write_map(
     chance = np.zeros((classes, grid.rows, grid.columns), np.float32)
     known = np.zeros((grid.rows, grid.columns), bool)
     for tile, path in tiles:
-        with np.load(path, allow_pickle=False) as found:
-            rows = slice(tile.row, tile.row + tile.rows)
-            columns = slice(tile.column, tile.column + tile.columns)
-            count = found["count"]
-            chance[:, rows, columns] = found["total"] / np.maximum(count, 1)
-            known[rows, columns] = count > 0
+        total, count = _read_tile(path)
+        rows = slice(tile.row, tile.row + tile.rows)
+        columns = slice(tile.column, tile.column + tile.columns)
+        chance[:, rows, columns] = total / np.maximum(count, 1)
+        known[rows, columns] = count > 0
     if not known.any():
         raise So2SatError(out, found="no window without unknown pixels", expected="data 320 m wide")
     best = smoothed(chance, known, options.smooth, options.metres, grid.cell)
@@ -77,12 +77,23 @@ def write_map(
     look = Look(dict(zip(names, colors.rgb, strict=True)), names)
     listed = ", ".join(f"{value}: {name}" for value, name in names.items())
     tags = {"SOFTWARE": "so2sat_hf", "CLASSES": listed}
-    write_geotiff(out, numbers[best][None], place, [Band("LCZ")], nodata=0, tags=tags, look=look)
-    write_category_names(out, names)
     if options.probabilities:
         _write_chances(chance, known, place, out)
+    write_category_names(out, names)
+    write_geotiff(out, numbers[best][None], place, [Band("LCZ")], nodata=0, tags=tags, look=look)  # the last
     counts = np.bincount(best[best != NOTHING], minlength=classes)
     return {lcz.code: float(counts[lcz.index] / counts.sum()) for lcz in facts.classes()}
+
+
+def _read_tile(path: Path) -> tuple[NDArray[np.float32], NDArray[np.uint16]]:
+    try:
+        with np.load(path, allow_pickle=False) as found:
+            return found["total"], found["count"]
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise FolderError(
+            path, found=f"damaged ({error})", expected="a finished tile",
+            remedy="remove it, then run the same command again",
+        ) from error  # fmt: skip
 
 
 def _write_chances(chance: NDArray[np.float32], known: NDArray[np.bool_], place: Grid, out: Path) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from so2sat_hf import facts
 from so2sat_hf.convert.patches import PIXEL_SIZE
+from so2sat_hf.convert.writing import placing
 from so2sat_hf.maps.scene import Scene, read_scene
 from so2sat_hf.maps.tiles import MapGrid, Tile, blocks_of, pixels_of, windows
 from so2sat_hf.training.classifier import fitting, loaded
@@ -73,10 +74,8 @@ def map_tile(task: Task) -> str:
             chance = found.reshape(block, block, classes)[: shape[0], : shape[1]]
             total[:, rows, columns] += chance.transpose(2, 0, 1)
             count[rows, columns] += is_known.reshape(block, block)[: shape[0], : shape[1]]
-    part = task.path.with_suffix(".part")
-    with part.open("wb") as file:
+    with placing(task.path) as part, part.open("wb") as file:
         np.savez(file, total=total, count=count)
-    part.replace(task.path)
     return task.path.name
 
 

@@ -9,7 +9,8 @@ from typing import Any
 from so2sat_hf import __version__
 from so2sat_hf.convert.patches import PatchBlock
 from so2sat_hf.convert.table import NUM_BANDS
-from so2sat_hf.errors import FolderError, So2SatError
+from so2sat_hf.convert.writing import placing, write_text
+from so2sat_hf.errors import So2SatError
 from so2sat_hf.load.by_id import patches
 from so2sat_hf.load.place import Place
 from so2sat_hf.training.classifier import Classifier
@@ -98,15 +99,10 @@ def write_report(predictions: Predictions, about: Mapping[str, Any], place: Plac
     report = report_of(predictions, about)
     text = json.dumps(report.to_dict(), indent=1, allow_nan=False) + "\n"
     page = report_page(report, predictions, _pictures(report, place))
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        predictions.write(out / PREDICTIONS)
-        (out / PAGE).write_text(page, encoding="utf-8")
-        (out / REPORT).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise FolderError(
-            out, found=error.strerror or str(error), expected="a folder to write into"
-        ) from error
+    with placing(out / PREDICTIONS) as part:
+        predictions.write(part)
+    write_text(out / PAGE, page)
+    write_text(out / REPORT, text)
     return report
 
 

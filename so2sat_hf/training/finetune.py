@@ -5,6 +5,7 @@ The best checkpoint is chosen on validation; test is looked at once, at the end.
 
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from transformers import set_seed
 from transformers.trainer_utils import IntervalStrategy
 
 from so2sat_hf import facts
+from so2sat_hf.convert.lock import held
+from so2sat_hf.convert.writing import drop_parts
 from so2sat_hf.errors import FolderError, So2SatError
 from so2sat_hf.load.place import Place
 from so2sat_hf.load.resident import Resident
@@ -48,7 +51,18 @@ def main(args: Sequence[str] | None = None) -> dict[str, float]:
     """
     model_args, data_args, training_args = parse(sys.argv[1:] if args is None else list(args))
     out = Path(str(training_args.output_dir))
+    with held(out) if training_args.process_index == 0 else nullcontext():
+        return train(model_args, data_args, training_args)
+
+
+def train(
+    model_args: ModelArguments, data_args: DataArguments, training_args: FineTuneArguments
+) -> dict[str, float]:
+    """Fine-tune, or go on; return the metrics of test. One run at a time in a folder: see :func:`main`."""
+    out = Path(str(training_args.output_dir))
     checkpoint = last_checkpoint(out, training_args.resume_from_checkpoint)
+    if training_args.process_index == 0:
+        drop_parts(out)
     with training_args.main_process_first(desc="data"):
         place = open_data(data_args.data)
         splits = splits_of(place, data_args.version, data_args.split_file, data_args.fold)

@@ -6,6 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from so2sat_hf.convert.writing import write_bytes, write_text
 from so2sat_hf.errors import FolderError
 from so2sat_hf.hub.models import CARD
 from so2sat_hf.pages.confusion_picture import confusion_picture
@@ -57,7 +58,7 @@ def newest_checkpoint(folder: Path) -> Path | None:
 
 def write_record(folder: Path, record: Mapping[str, Any]) -> None:
     """Write how a model came about."""
-    (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    write_text(folder / RECORD, json.dumps(record, indent=1) + "\n")
 
 
 def write_card(folder: Path, repo_id: str | None = None) -> Path:
@@ -75,8 +76,8 @@ def write_card(folder: Path, repo_id: str | None = None) -> Path:
         report = _read(folder / REPORT)
     text = _rendered(folder, record, report, repo_id)
     if report is not None:
-        (folder / PICTURE).write_bytes(confusion_picture(report["confusion"]))
-    (folder / CARD).write_text(text, encoding="utf-8")
+        write_bytes(folder / PICTURE, confusion_picture(report["confusion"]))
+    write_text(folder / CARD, text)
     return folder / CARD
 
 

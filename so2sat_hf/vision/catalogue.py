@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from so2sat_hf import facts
 from so2sat_hf.convert.manifest import STATISTICS
 from so2sat_hf.errors import FolderError, So2SatError
-from so2sat_hf.vision.preset import Preset, from_dict
+from so2sat_hf.vision.preset import Preset
+from so2sat_hf.vision.preset_table import from_dict
 
 if TYPE_CHECKING:
     from so2sat_hf.load.place import Place

@@ -17,8 +17,7 @@ linear       x                                Sentinel-1
 The value is then cut off at ``limits``, where a preset has some, and normalised: ``(value - mean) / std``.
 """
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -206,79 +205,6 @@ class Preset:
             {name: value for name, value in slot.items() if value is not None} for slot in plain["slots"]
         ]
         return {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
-
-
-def from_dict(plain: Mapping[str, Any], where: str = "preset") -> Preset:
-    """Return the preset that a table tells of: what :meth:`Preset.to_dict` returned, or a TOML file.
-
-    A slot may be the name of a band alone: that band, in the unit in which a model should see it.
-
-    Raises:
-        So2SatError: something in it that cannot be.
-    """
-    values = dict(plain)
-    unknown = sorted(values.keys() - Preset.__dataclass_fields__.keys())
-    missing = [name for name in ("name", "slots", "size") if name not in values]
-    if unknown or missing:
-        raise So2SatError(
-            where,
-            found=f"unknown {', '.join(unknown)}" if unknown else f"no {', '.join(missing)}",
-            expected=", ".join(Preset.__dataclass_fields__),
-        )
-    if not isinstance(values["slots"], Sequence) or isinstance(values["slots"], str):
-        raise So2SatError(where, found=f"slots {values['slots']!r}", expected="a list of bands or tables")
-    values.setdefault("title", values["name"])
-    values["slots"] = tuple(_slot(slot, where) for slot in values["slots"])
-    for name in ("checkpoints", "extras", "sources"):
-        values[name] = tuple(values.get(name, ()))
-    values["ranges"] = tuple(_range(each, where) for each in values.get("ranges", ()))
-    return Preset(**values)
-
-
-def own_slots(bands: Iterable[str]) -> tuple[Slot, ...]:
-    """Return a slot for each band, in the unit in which a model should see it, without numbers."""
-    return tuple(_slot(name, "bands") for name in bands)
-
-
-def _slot(given: str | Mapping[str, Any], where: str) -> Slot:
-    values: dict[str, Any] = {"band": given} if isinstance(given, str) else dict(given)
-    unknown = sorted(values.keys() - Slot.__dataclass_fields__.keys())
-    band = facts.band(values["band"]) if values.get("band") else None
-    if unknown or (band is None and not {"name", "unit", "fill"} <= values.keys()):
-        raise So2SatError(
-            f"{where}, slot {values.get('name', values.get('band'))}",
-            found=f"unknown {', '.join(unknown)}" if unknown else "neither a band nor name, unit and fill",
-            expected=", ".join(Slot.__dataclass_fields__),
-        )
-    if band is not None:
-        values.setdefault("name", band.name)
-        values.setdefault("wavelength_nm", band.wavelength_nm)
-        if values.setdefault("unit", band.model_unit) == "asinh":
-            values.setdefault("scale", band.model_scale)
-    else:
-        values["band"] = None
-    for name in ("mean", "std", "scale", "fill", "window", "wavelength_nm"):
-        if values.get(name) is not None:
-            values[name] = _number(values[name], f"{where}, {name} of slot {values['name']}")
-    if values.get("limits") is not None:
-        pair = values["limits"] if isinstance(values["limits"], list | tuple) else [values["limits"]]
-        if len(pair) != 2:
-            raise So2SatError(f"{where}, limits", found=repr(values["limits"]), expected="[low, high]")
-        values["limits"] = tuple(_number(value, f"{where}, limits") for value in pair)
-    return Slot(**values)
-
-
-def _range(given: Any, where: str) -> tuple[str, float, float]:  # noqa: ANN401
-    if not isinstance(given, list | tuple) or len(given) != 3 or not isinstance(given[0], str):
-        raise So2SatError(f"{where}, ranges", found=repr(given), expected="[band, low, high]")
-    low, high = (_number(value, f"{where}, ranges of {given[0]}") for value in given[1:])
-    return given[0], low, high
-
-
-def _number(value: Any, where: str) -> float:  # noqa: ANN401
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise So2SatError(where, found=repr(value), expected="a finite number")
-    return float(value)
 
 
 def _measured(preset: str, slot: Slot, known: Mapping[str, Any]) -> Slot:

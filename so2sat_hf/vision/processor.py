@@ -5,7 +5,8 @@ from typing import Any
 from so2sat_hf import facts
 from so2sat_hf.errors import So2SatError
 from so2sat_hf.vision.image_processing import So2SatImageProcessor
-from so2sat_hf.vision.preset import Preset, from_dict
+from so2sat_hf.vision.preset import Preset
+from so2sat_hf.vision.preset_table import from_dict
 
 KEPT = ("name", "title", "patch_size", "tier", "statistics", "ranges")
 """What of a preset a processor stores beside the numbers that it works with."""

@@ -294,8 +294,10 @@ def test_statistics_are_those_of_the_build(out):
     bands = json.loads((out / "statistics.json").read_text())["bands"]
 
     assert [row[0].strip("`") for row in rows] == list(bands)
-    for name, unit, mean, deviation in rows:
+    for name, unit, mean, deviation, low, high in rows:
         band = bands[name.strip("`")]
+        assert float(low) == pytest.approx(band["p1"], rel=1e-3)
+        assert float(high) == pytest.approx(band["p99"], rel=1e-3)
         assert float(mean) == pytest.approx(band["mean"], rel=1e-3)
         assert float(deviation) == pytest.approx(band["std"], rel=1e-3)
         assert unit == (f"asinh(x / {band['scale']:g})" if "scale" in band else band["unit"])

@@ -11,7 +11,8 @@ import torch
 
 from so2sat_hf.convert.build import build
 from so2sat_hf.convert.raw import RawSource
-from so2sat_hf.vision.preset import Preset, from_dict
+from so2sat_hf.vision.preset import Preset
+from so2sat_hf.vision.preset_table import from_dict
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from so2sat_hf.vision.catalogue import preset, presets
 from so2sat_hf.vision.from_scratch import names, scratch_config, scratch_model
 from so2sat_hf.vision.image_size import resize_model
 from so2sat_hf.vision.patch_embedding import INITS, adapt_patch_embedding, first_convolution
-from so2sat_hf.vision.preset import own_slots
+from so2sat_hf.vision.preset_table import own_slots
 
 SIZES = (32, 64, 96, 112, 224)
 REFUSED = {

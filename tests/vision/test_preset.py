@@ -14,7 +14,7 @@ from so2sat_hf.errors import FolderError, So2SatError
 from so2sat_hf.load.files import open_place
 from so2sat_hf.vision.catalogue import preset, presets, statistics_of
 from so2sat_hf.vision.image_processing import So2SatImageProcessor
-from so2sat_hf.vision.preset import from_dict
+from so2sat_hf.vision.preset_table import from_dict
 from so2sat_hf.vision.processor import image_processor, preset_of
 
 OWN = ("rgb", "s2", "s1", "all")
