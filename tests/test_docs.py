@@ -79,6 +79,15 @@ def test_python_of_the_readme_runs(
             assert names["table"][[7, 3, 5]]["sen2"].shape == (3, 10, 32, 32)
 
 
+def test_the_paths_of_contributing_exist() -> None:
+    """Folders, scripts and files that newcomers are sent to."""
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    named = re.findall(r"`([\w.]*/[\w./]*)`", text) + re.findall(r"\]\(([\w.]+)\)", text)
+    for path in named:
+        assert any((folder / path).exists() for folder in (ROOT, ROOT / "so2sat_hf")), path
+    assert len(named) > 15
+
+
 def test_both_install_lines_use_the_constraints() -> None:
     """Plain torch would bring gigabytes of CUDA; CI runs the second line as printed."""
     lines = [line for line in README.splitlines() if line.startswith("python3 -m venv")]

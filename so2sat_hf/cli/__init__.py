@@ -3,7 +3,9 @@
 Heavy libraries are imported inside the commands, so that ``so2sat --help`` is instant.
 """
 
+import _thread
 import sys
+import threading
 
 import click
 
@@ -30,6 +32,7 @@ class Group(click.Group):
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command."""
+        hook, sys.unraisablehook = sys.unraisablehook, _not_lost
         try:
             return super().invoke(ctx)
         except So2SatError as error:
@@ -45,6 +48,16 @@ class Group(click.Group):
             continues = " Run the same command again: it continues."
             click.echo(f"\nInterrupted.{continues if ctx.invoked_subcommand in RESUMED else ''}", err=True)
             sys.exit(130)
+        finally:
+            sys.unraisablehook = hook
+
+
+def _not_lost(told: "sys.UnraisableHookArgs") -> None:
+    """Raise a Ctrl-C again that came while Python cleaned up, where exceptions are told of and forgotten."""
+    if issubclass(told.exc_type, KeyboardInterrupt):
+        threading.Timer(0.05, _thread.interrupt_main).start()  # a moment later: not within the cleaning
+    else:
+        sys.__unraisablehook__(told)
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -2,7 +2,7 @@
 
 Only calls that touch the folder of the run count: fsync, rename, unlink, mkdir, and writes and reads of files
 that Python opened. Also keeps a diary for :func:`report`: how many calls there were, and which files got
-their names without having been made durable before.
+their names without having been made durable before, or were written under their final names.
 """
 
 import builtins
@@ -29,7 +29,7 @@ def install(harm: dict[str, Any] | None) -> None:
     """
     if harm is None:
         return
-    state.update(harm, counts={"changes": 0, "writes": 0, "reads": 0}, synced={}, undurable=[])
+    state.update(harm, counts={"changes": 0, "writes": 0, "reads": 0}, synced={}, undurable=[], direct=[])
     for name in CHANGES:
         setattr(os, name, _counted(name))
     builtins.open = io.open = _open
@@ -38,7 +38,7 @@ def install(harm: dict[str, Any] | None) -> None:
 def report() -> None:
     """Write the diary."""
     if state.get("diary"):
-        diary = {"counts": state["counts"], "undurable": state["undurable"]}
+        diary = {name: state[name] for name in ("counts", "undurable", "direct")}
         with real["open"](state["diary"], "w") as file:
             json.dump(diary, file)
 
@@ -93,7 +93,11 @@ def _check_durable(source: Any, target: Any) -> None:
 
 def _open(file: Any, mode: str = "r", *args: Any, **options: Any) -> Any:
     opened = real["open"](file, mode, *args, **options)
-    if isinstance(file, int) or not concerns(file) or "b" not in mode:
+    if isinstance(file, int) or not concerns(file):
+        return opened
+    if set(mode) & set("wax+") and not os.fspath(file).endswith((".part", "/lock")):
+        state["direct"].append(os.fspath(file))
+    if "b" not in mode:
         return opened
     return Watched(opened)
 
@@ -130,7 +134,7 @@ class Watched:
         return getattr(self.file, name)
 
 
-def calls_of(diary: Path) -> tuple[dict[str, int], list[str]]:
-    """Return what a diary tells: calls of each kind, and files that were not durable."""
-    known = json.loads(diary.read_text())
-    return known["counts"], known["undurable"]
+def read_diary(diary: Path) -> dict[str, Any]:
+    """Return what a diary tells: ``counts`` of calls, and files ``undurable`` and ``direct``."""
+    known: dict[str, Any] = json.loads(diary.read_text())
+    return known
