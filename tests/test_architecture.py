@@ -87,6 +87,7 @@ DOORS = {
                 "card",
                 "convert",
                 "ground",
+                "group",
                 "hub",
                 "look",
                 "maps",

@@ -80,7 +80,7 @@ def map_scene(
     need_torch()
     from so2sat_hf.maps.geotiff import utm_zone
     from so2sat_hf.maps.lcz_map import check_map, make_map
-    from so2sat_hf.maps.map_files import MapOptions
+    from so2sat_hf.maps.map_files import MapOptions, check_target
     from so2sat_hf.maps.scene import bounds_of, box_in, open_scene
     from so2sat_hf.maps.tiles import grid_over
     from so2sat_hf.maps.unlike import unlike
@@ -90,6 +90,7 @@ def map_scene(
         tile, smooth, radius, values, probabilities=probabilities, palette=palette, batch_size=batch_size,
         device=device_of(device),
     )  # fmt: skip
+    check_target(out)
     classifier = open_classifier(model, None, preset)
     check_map(classifier.preset, options)
     names = tuple(name.strip() for name in bands.split(",")) if bands else ()
@@ -108,7 +109,10 @@ def map_scene(
         shares = make_map(classifier, opened, grid, out, options, jobs=jobs, progress=advance)
     _tell(shares)
     click.echo(out)
-    note(f"Open it in QGIS: colours and names are in it. A style file: so2sat classes --qml {out.stem}.qml")
+    note(
+        f"Next: open {out} in QGIS, colours and names are in it\n"
+        f"      so2sat classes --qml {out.stem}.qml, for a style file"
+    )
 
 
 def _epsg(text: str) -> int:
