@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from so2sat_hf import facts
+from so2sat_hf.convert.writing import write_bytes
 from so2sat_hf.errors import FolderError, So2SatError
 from so2sat_hf.facts.labels import palette, schemes
 from so2sat_hf.maps.geotiff import Band, Grid, Look, opened, write_category_names, write_geotiff
+from so2sat_hf.maps.map_picture import map_picture
 from so2sat_hf.maps.smooth import NOTHING, entropy, smoothed
 from so2sat_hf.maps.styles import legend
 from so2sat_hf.maps.tiles import MapGrid, Tile
@@ -42,6 +44,9 @@ class MapOptions:
 
     probabilities: bool = False
     """Write them, too, and how undecided the model is."""
+
+    picture: bool = False
+    """Write a PNG with a legend beside the map, under its name."""
 
     palette: str = "standard"
     """Of the colour table."""
@@ -105,6 +110,8 @@ def write_map(
     tags = {"SOFTWARE": "so2sat_hf", "CLASSES": listed}
     if options.probabilities:
         _write_chances(chance, known, place, out)
+    if options.picture:
+        write_bytes(out.with_suffix(".png"), map_picture(numbers[best], options.values, colors))
     write_category_names(out, names)
     write_geotiff(out, numbers[best][None], place, [Band(BAND)], nodata=0, tags=tags, look=look)  # the last
     counts = np.bincount(best[best != NOTHING], minlength=classes)

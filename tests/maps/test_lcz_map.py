@@ -20,6 +20,7 @@ import rasterio.shutil
 import rasterio.vrt
 import torch
 from click.testing import CliRunner
+from PIL import Image
 from scenes import CORNER, NAMES, TWENTY, mosaic, write_safe, write_scene
 from transformers import AutoImageProcessor, AutoModelForImageClassification
 
@@ -30,6 +31,7 @@ from so2sat_hf.load.by_id import patches
 from so2sat_hf.maps.geotiff import Band, Grid, utm_zone, write_geotiff
 from so2sat_hf.maps.lcz_map import check_map, make_map
 from so2sat_hf.maps.map_files import MapOptions, check_target
+from so2sat_hf.maps.map_picture import LARGEST, MARGIN
 from so2sat_hf.maps.scene import bounds_of, open_scene
 from so2sat_hf.maps.smooth import smoothed
 from so2sat_hf.maps.tiles import grid_over
@@ -377,6 +379,25 @@ def test_a_scene_unlike_the_training_is_told_of(model: Path, pixels: np.ndarray,
     assert f"outside {low:.3f} to {high:.3f}" in line
     scene = open_scene(write_scene(tmp_path / "dn.tif", pixels * 10_000), classifier.preset.bands)
     assert "dn.tif looks like digital numbers: --units dn" in unlike([scene], classifier.preset, grid)[-1]
+
+
+def test_the_picture_shows_the_map(model: Path, pixels: np.ndarray, tmp_path: Path) -> None:
+    """In its colours, cell by cell, and with a legend beside it."""
+    scene, out = write_scene(tmp_path / "scene.tif", pixels), tmp_path / "lcz.tif"
+
+    result = CliRunner().invoke(cli, ["map", str(model), str(scene), str(out), "--picture"])
+
+    assert result.exit_code == 0, result.output
+    assert str(out.with_suffix(".png")) in result.stdout.split()
+    with rasterio.open(out) as file:
+        cells, colors = file.read(1), file.colormap(1)
+    times = LARGEST // max(cells.shape)
+    with Image.open(out.with_suffix(".png")) as picture:
+        assert picture.width > times * cells.shape[1]
+        for row, column in ((0, 0), (5, 7), (cells.shape[0] - 1, cells.shape[1] - 1)):
+            place = MARGIN + column * times + times // 2, MARGIN + row * times + times // 2
+            known = cells[row, column]
+            assert picture.getpixel(place) == (colors[known][:3] if known else (255, 255, 255))
 
 
 def test_a_scene_is_not_overwritten(model: Path, pixels: np.ndarray, tmp_path: Path) -> None:
