@@ -32,13 +32,11 @@ def info(path: Path, *, checksum: bool, every_row: bool) -> None:
     from so2sat_hf.convert.inspect import describe
     from so2sat_hf.convert.manifest import MANIFEST
 
-    if not checksum:
-        click.echo(describe(path, every_row=every_row))
-    else:
-        files = path.rglob("*.h5*") if path.is_dir() else [path]
-        with bar(sum(file.stat().st_size for file in files if file.is_file()), "B", "hash") as advance:
-            text = describe(path, checksum=True, every_row=every_row, progress=advance)
-        click.echo(text)
+    files = path.rglob("*.h5*") if checksum and path.is_dir() else [path]
+    num_bytes = sum(file.stat().st_size for file in files if file.is_file())
+    with bars("arrays", "look at") as looking, bar(num_bytes, "B", "hash") as advance:
+        text = describe(path, checksum=checksum, every_row=every_row, progress=advance, looking=looking)
+    click.echo(text)
     folder = path if path.is_dir() else path.parent
     next_step = f"verify {folder}" if (folder / MANIFEST).is_file() else f"build {folder} OUT"
     note(f"Next: so2sat show {path}\n      so2sat {next_step}")

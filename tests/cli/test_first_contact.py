@@ -17,6 +17,7 @@ from so2sat_hf.assemble import extras
 from so2sat_hf.cli import cli
 from so2sat_hf.cli.group import example_of
 from so2sat_hf.convert.build import build
+from so2sat_hf.convert.inspect import describe
 from so2sat_hf.convert.raw import RawSource
 
 PACKAGE = Path(so2sat_hf.__file__).parent
@@ -150,6 +151,17 @@ def test_success_names_the_next_step(run, built: Path, line: str) -> None:
     assert result.exit_code == 0, result.output
     assert "Next: " in result.stderr
     assert "Next: " not in result.stdout
+
+
+def test_looking_at_every_row_shows_how_far_it_is(source: RawSource) -> None:
+    """Of files of gigabytes that takes long."""
+    seen: list[tuple[str, int, int]] = []
+
+    describe(source.paths()[0], every_row=True, looking=lambda *each: seen.append(each))
+
+    done = [each[1] for each in seen]
+    assert done == sorted(done)
+    assert done[-1] == seen[-1][2] == 2 * source.num_rows["train"]
 
 
 def test_training_without_a_folder_does_not_begin(run) -> None:
