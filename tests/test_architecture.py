@@ -76,7 +76,7 @@ DOORS = {
     "PIL": {
         "companions/rgb",
         *(f"pages/{name}" for name in ("classes", "confusion_picture", "contact_sheet", "html")),
-        "maps/distance_picture",
+        *(f"maps/{name}" for name in ("distance_picture", "map_picture")),
     },
     "click": {
         "cli",
@@ -87,6 +87,7 @@ DOORS = {
                 "card",
                 "convert",
                 "ground",
+                "group",
                 "hub",
                 "look",
                 "maps",

@@ -55,6 +55,7 @@ def card(path: Path | None, *, published: bool, check: bool, repo: str | None, t
     lines = differences(file, text)
     if not lines:
         click.echo(f"{file}: current")
+        _tell_next(path, published=published)
     elif check:
         click.echo("\n".join(lines))
         command = " ".join(
@@ -65,3 +66,9 @@ def card(path: Path | None, *, published: bool, check: bool, repo: str | None, t
     else:
         write_text(file, text)
         click.echo(f"{file}: written")
+        _tell_next(path, published=published)
+
+
+def _tell_next(path: Path | None, *, published: bool) -> None:
+    if path is not None and not published:
+        note(f"Next: so2sat push {path} OWNER/NAME --dry-run")

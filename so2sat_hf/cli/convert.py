@@ -30,14 +30,16 @@ def info(path: Path, *, checksum: bool, every_row: bool) -> None:
     Example:  so2sat info raw/training.h5 --checksum
     """
     from so2sat_hf.convert.inspect import describe
+    from so2sat_hf.convert.manifest import MANIFEST
 
-    if not checksum:
-        click.echo(describe(path, every_row=every_row))
-        return
-    files = path.rglob("*.h5*") if path.is_dir() else [path]
-    with bar(sum(file.stat().st_size for file in files if file.is_file()), "B", "hash") as advance:
-        text = describe(path, checksum=True, every_row=every_row, progress=advance)
+    files = path.rglob("*.h5*") if checksum and path.is_dir() else [path]
+    num_bytes = sum(file.stat().st_size for file in files if file.is_file())
+    with bars("arrays", "look at") as looking, bar(num_bytes, "B", "hash") as advance:
+        text = describe(path, checksum=checksum, every_row=every_row, progress=advance, looking=looking)
     click.echo(text)
+    folder = path if path.is_dir() else path.parent
+    next_step = f"verify {folder}" if (folder / MANIFEST).is_file() else f"build {folder} OUT"
+    note(f"Next: so2sat show {path}\n      so2sat {next_step}")
 
 
 @click.command(short_help="Write HDF5 files with generated data and the published layout.")
@@ -133,6 +135,8 @@ def verify(out: Path, *, against: Path | None, jobs: int | None, work: Path | No
     click.echo(f"{out}: {result.num_rows:,} patches in {result.num_files} files{compared}")
     for column, error in manifest.rounding.items():
         warn(f"{column} was rounded by up to {error:.3g} when it was built")
+    also = "" if raw is not None else f"so2sat verify {out} --against RAW, with the HDF5 files\n      "
+    note(f"Next: {also}so2sat push {out} OWNER/NAME --dry-run")
 
 
 def _verify_membership(out: Path, manifest: "Manifest", raw: "RawSource", jobs: int | None) -> None:

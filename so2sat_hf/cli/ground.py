@@ -65,7 +65,7 @@ def export(
             chosen, directory, sensor=sensor, dtype=dtype, world_files=world_file, progress=advance
         )
     click.echo(f"{directory}: {count:,} GeoTIFFs")
-    note(f"Open {directory}/*.vrt in QGIS to see a city at once.")
+    note(f"Next: open {directory}/*.vrt in QGIS to see a city at once")
 
 
 def _ids(text: str | None) -> tuple[str, ...]:
@@ -120,6 +120,7 @@ def neighbours(data: str, *, versions: tuple[str, ...], json_path: Path | None, 
     _tell_pairs(pairs)
     told = ", ".join(f"{city} {count}" for city, count in sorted(extra.items()))
     click.echo(f"patches at the place of another: {sum(extra.values()):,}" + (f" ({told})" if told else ""))
+    note(f"Next: so2sat split {data} makes folds that do not overlap; --json FILE keeps every number")
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -230,6 +231,7 @@ def classes(*, palette: str, values: str, qml: Path | None, clr: Path | None) ->
             _write(qml, qml_of(values, colors).encode())
         if clr:
             _write(clr, clr_of(values, colors).encode())
+        note("Next: in QGIS, properties of the map's layer, symbology, load style")
         return
     known = groupings()
     rows = [
@@ -242,6 +244,7 @@ def classes(*, palette: str, values: str, qml: Path | None, clr: Path | None) ->
     print_table(
         ["code", "name", "label", "number", "wudapt", *known, "colour"], rows, left=(0, 1, 5, 6, 7, 8)
     )
+    note("Next: so2sat classes --qml lcz.qml writes a style for maps in QGIS")
 
 
 @click.command(short_help="All patches on one page: a map with filters and pictures.")
@@ -275,7 +278,10 @@ def browse(data: str, *, output: Path, pictures: int, serve: bool, port: int) ->
         with bar(len(ids), "patches", "draw") as advance:
             shown = pictures_of(ids, place, advance)
     _write(output, browse_page(positions, name, shown).encode())
-    note(f"{len(positions):,} patches, {len(shown):,} pictures. --serve shows all of them.")
+    note(
+        f"{len(positions):,} patches, {len(shown):,} pictures. --serve shows all of them.\n"
+        f"Next: open {output} in a browser"
+    )
 
 
 def _serve(content: str, place: "Place | None", port: int) -> None:

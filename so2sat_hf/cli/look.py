@@ -72,7 +72,10 @@ def show(
         )
     click.echo(output)
     place = "; one city: --city munich" if "city" in opened.columns else ""
-    note(f"Drew {len(ids)}. Others: --seed {seed + 1}; one class: --label water{place}")
+    note(
+        f"Drew {len(ids)}. Others: --seed {seed + 1}; one class: --label water{place}\n"
+        "Next: so2sat stats, for numbers; so2sat browse, for all patches of a built folder on a map"
+    )
 
 
 @click.command(short_help="Every step on generated data, offline, in a minute or two.")

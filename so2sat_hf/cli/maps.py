@@ -29,6 +29,7 @@ from so2sat_hf.errors import So2SatError
     help="Filter of the map.",
 )
 @click.option("--radius", default=150.0, show_default=True, help="Metres: radius, or deviation of gaussian.")
+@click.option("--picture", is_flag=True, help="Write a PNG with a legend, too, to look at: OUT.png.")
 @click.option("--probabilities", is_flag=True, help="Write probabilities and entropy, too.")
 @click.option(
     "--values",
@@ -56,6 +57,7 @@ def map_scene(
     stride: float,
     smooth: str,
     radius: float,
+    picture: bool,
     probabilities: bool,
     values: str,
     palette: str,
@@ -72,7 +74,7 @@ def map_scene(
     MODEL is a folder or a Hub id; `so2sat train --preset s2` makes one, of Sentinel-2 alone.
 
     \b
-    Example:  so2sat map runs/a S2A_MSIL1C_20170705T101021.SAFE munich.tif --smooth majority
+    Example:  so2sat map runs/a S2A_MSIL1C_20170705T101021.SAFE munich.tif --smooth majority --picture
               so2sat map maria/lcz-vit spring.tif autumn.tif lcz.tif --units dn --probabilities
     """
     from so2sat_hf.cli.train import need_torch
@@ -80,16 +82,17 @@ def map_scene(
     need_torch()
     from so2sat_hf.maps.geotiff import utm_zone
     from so2sat_hf.maps.lcz_map import check_map, make_map
-    from so2sat_hf.maps.map_files import MapOptions
+    from so2sat_hf.maps.map_files import MapOptions, check_target
     from so2sat_hf.maps.scene import bounds_of, box_in, open_scene
     from so2sat_hf.maps.tiles import grid_over
     from so2sat_hf.maps.unlike import unlike
     from so2sat_hf.training.classifier import device_of, open_classifier
 
     options = MapOptions(
-        tile, smooth, radius, values, probabilities=probabilities, palette=palette, batch_size=batch_size,
-        device=device_of(device),
+        tile, smooth, radius, values, probabilities=probabilities, picture=picture, palette=palette,
+        batch_size=batch_size, device=device_of(device),
     )  # fmt: skip
+    check_target(out)
     classifier = open_classifier(model, None, preset)
     check_map(classifier.preset, options)
     names = tuple(name.strip() for name in bands.split(",")) if bands else ()
@@ -108,7 +111,12 @@ def map_scene(
         shares = make_map(classifier, opened, grid, out, options, jobs=jobs, progress=advance)
     _tell(shares)
     click.echo(out)
-    note(f"Open it in QGIS: colours and names are in it. A style file: so2sat classes --qml {out.stem}.qml")
+    if picture:
+        click.echo(out.with_suffix(".png"))
+    note(
+        f"Next: open {out} in QGIS, colours and names are in it\n"
+        f"      so2sat classes --qml {out.stem}.qml, for a style file"
+    )
 
 
 def _epsg(text: str) -> int:

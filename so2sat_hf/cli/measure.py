@@ -76,6 +76,7 @@ def stats(
         _show_comparisons(comparisons)
     else:
         _show(found, per_class=per_class)
+        note(f"Next: so2sat stats {path} --check, beside the published numbers; --per-class; --json FILE")
 
 
 def _show(found: "Statistics", *, per_class: bool) -> None:
@@ -137,7 +138,7 @@ def _show_comparisons(comparisons: "list[Comparison]") -> None:
     if wrong:
         note(f"\nNot as published: {', '.join(wrong)}")
         sys.exit(1)
-    note("\nEvery number is the published one.")
+    note("\nEvery number is the published one.\nNext: so2sat push OUT OWNER/NAME --dry-run")
 
 
 def print_table(heads: list[str], rows: list[list[str]], left: Sequence[int] = (0,)) -> None:

@@ -75,6 +75,7 @@ def bars(unit: str, title: str) -> Iterator[Callable[[str, int, int], None]]:
                 unit_scale=unit == "B",
                 desc=f"{title} {name}",
                 disable=None,
+                delay=0.3,
             )
         shown[name].update(done - shown[name].n)
 

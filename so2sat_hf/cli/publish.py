@@ -126,3 +126,4 @@ def _push_model(
         with counted("B", "send") as advance_to:
             commit = push_model(plan, repository, private=private, sent=advance_to, **options)
     click.echo(f"{repository.repo_id}: {counts(plan.items)}\nmain is at {commit[:7]}: {repository.url}")
+    note(f"Next: so2sat evaluate {repository.repo_id} --data OUT")

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 from so2sat_hf.cli.progress import bar, note, unpacking, warn
 from so2sat_hf.errors import So2SatError
 
+MAX_DIFFERENCES = 1
+"""Files that are told apart; of the others, how many."""
+
 if TYPE_CHECKING:
     from so2sat_hf.convert.built import BuiltSource
     from so2sat_hf.convert.raw import RawSource
@@ -118,8 +121,12 @@ def _checked(source: "RawSource", *, strict: bool, checksum: bool) -> "RawSource
 
     if strict:
         require_published(source)
-    for difference in differences(source):
+    found = differences(source)
+    for difference in found[:MAX_DIFFERENCES]:
         warn(difference)
+    if len(found) > MAX_DIFFERENCES:
+        others = len(found) - MAX_DIFFERENCES
+        warn(f"nor are {others} others; all are built as they are, and `so2sat info` describes them")
     if not checksum:
         return source
     with bar(sum(path.stat().st_size for path in source.paths()), "B", "hash") as advance:

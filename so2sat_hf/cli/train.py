@@ -1,5 +1,7 @@
 """``so2sat train`` and ``so2sat evaluate``: a model, and what it is worth."""
 
+import os
+import sys
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,12 +11,18 @@ import click
 from so2sat_hf.cli.build import PATH
 from so2sat_hf.cli.measure import print_table
 from so2sat_hf.cli.progress import bar, note
-from so2sat_hf.errors import So2SatError
 
 if TYPE_CHECKING:
     from so2sat_hf.training.report import Report
 
-NEEDS = "pip install 'so2sat_hf[train]' brings them"
+TRAINING = (
+    ("output_dir", "Folder of the model, its report and its card; must be given."),
+    ("num_train_epochs", "Passes over train.  [default: 20]"),
+    ("per_device_train_batch_size", "Patches of a step and device.  [default: 256]"),
+    ("learning_rate", "Highest learning rate, of AdamW with warmup and cosine.  [default: 0.0005]"),
+    ("bf16", "Compute in bfloat16, on GPUs that can.  [default: False]"),
+)
+"""Flags of transformers that are used most; all are listed by --help-all, which imports it for seconds."""
 
 
 class _Passing(click.Command):
@@ -26,6 +34,8 @@ class _Passing(click.Command):
         for title, kind in (("Model", ModelArguments), ("Data", DataArguments)):
             with formatter.section(title):
                 formatter.write_dl([(f"--{each.name}", _help_of(each)) for each in fields(kind)])
+        with formatter.section("Training, as in transformers"):
+            formatter.write_dl([(f"--{name}", told) for name, told in TRAINING])
         super().format_options(ctx, formatter)
 
 
@@ -61,14 +71,15 @@ def train(arguments: tuple[str, ...], *, help_all: bool) -> None:
 
 
 def need_torch() -> None:
-    """Say what brings torch where it is missing."""
-    try:
-        import accelerate  # type: ignore[import-untyped]  # noqa: F401
-        import torch  # noqa: F401
-    except ImportError as error:
-        raise So2SatError(
-            f"library {error.name}", found="not installed", expected="it", remedy=NEEDS
-        ) from error
+    """Import torch and accelerate, or let the group say what brings them.
+
+    Threads of torch that wait sleep: where others want the cores, spinning takes ten times as long.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if not sys.stderr.isatty():
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    import accelerate  # type: ignore[import-untyped]  # noqa: F401
+    import torch  # noqa: F401
 
 
 @click.command(short_help="Test a fine-tuned model: report.json, report.html, predictions.parquet.")
@@ -139,7 +150,17 @@ def evaluate(
     click.echo(out / PAGE)
     if out == Path(model) and is_run(out):
         click.echo(write_card(out))
-        note(f"Next: so2sat push {out} OWNER/NAME")
+    _tell_next(model, out / PAGE, classifier.preset.sensors)
+
+
+def _tell_next(model: str, page: Path, sensors: tuple[str, ...]) -> None:
+    """Say what can be done with a model that was tested."""
+    steps = [f"open {page} in a browser"]
+    if Path(model).is_dir():
+        steps.append(f"so2sat push {model} OWNER/NAME")
+    if sensors == ("sen2",):
+        steps.append(f"so2sat map {model} SCENE city.tif")
+    note("Next: " + "\n      ".join(steps))
 
 
 def _folder(model: str, split: str) -> Path:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from so2sat_hf.cli.measure import print_table
+from so2sat_hf.cli.progress import note
 
 if TYPE_CHECKING:
     from so2sat_hf.vision.preset import Preset, Slot
@@ -50,7 +51,10 @@ def _list(presets: "list[Preset]") -> None:
             click.secho(f"{title}", bold=True)
             print_table(["preset", "slots", "input", ""], rows, left=(0, 3))
             click.echo()
-    click.echo("`so2sat presets NAME` shows the slots; a TOML file of your own works wherever a name does.")
+    note(
+        "Next: so2sat presets NAME shows the slots; a TOML file of your own works wherever a name does\n"
+        "      so2sat train --preset NAME --data OUT --output_dir RUN"
+    )
 
 
 def _show(preset: "Preset") -> None:
@@ -75,7 +79,9 @@ def _show(preset: "Preset") -> None:
         for line in lines:
             click.echo(f"{head + ':':<12}{line}")
     if not preset.is_complete:
-        click.echo("mean and deviation come from the data that a model is trained on: --data OUT shows them")
+        note("mean and deviation come from the data that a model is trained on: --data OUT shows them")
+    if preset.tier == 1:
+        note(f"Next: so2sat train --preset {preset.name} --data OUT --output_dir RUN")
 
 
 def _row(preset: "Preset", slot: "Slot") -> list[str]:

@@ -19,10 +19,16 @@ SAMPLE_ROWS = 2048
 """Rows whose ranges are read by default, in 64-row chunks spread evenly over the file."""
 
 Progress = Callable[[int], None] | None
+Looking = Callable[[str, int, int], None] | None
 
 
 def describe(
-    path: Path, *, checksum: bool = False, every_row: bool = False, progress: Progress = None
+    path: Path,
+    *,
+    checksum: bool = False,
+    every_row: bool = False,
+    progress: Progress = None,
+    looking: Looking = None,
 ) -> str:
     """Describe a file or folder, as text for a terminal.
 
@@ -31,6 +37,7 @@ def describe(
         checksum: hash every file and compare with the published hashes.
         every_row: ranges over every row instead of a sample.
         progress: called with the bytes hashed.
+        looking: called with (file name, arrays of a patch read, in all) while ranges are looked at.
 
     Raises:
         SourceError: it cannot be read, or is not laid out as published.
@@ -45,13 +52,16 @@ def describe(
                 found="neither training.h5, validation.h5, testing.h5 nor manifest.json",
                 expected="a folder with the published HDF5 files, or one that `so2sat build` wrote",
             )
-        parts = [_file(file, checksum=checksum, every_row=every_row, progress=progress) for file in files]
+        parts = [
+            _file(file, checksum=checksum, every_row=every_row, progress=progress, looking=looking)
+            for file in files
+        ]
         if all(file.suffix == ".h5" for file in files):
             parts.append(_together(path))
         return "\n\n".join(parts)
     if not path.exists():
         raise SourceError(path, found="no such file or folder", expected="an HDF5 file or a folder")
-    return _file(path, checksum=checksum, every_row=every_row, progress=progress)
+    return _file(path, checksum=checksum, every_row=every_row, progress=progress, looking=looking)
 
 
 def _together(folder: Path) -> str:
@@ -63,7 +73,7 @@ def _together(folder: Path) -> str:
     return "The files belong together."
 
 
-def _file(path: Path, *, checksum: bool, every_row: bool, progress: Progress) -> str:
+def _file(path: Path, *, checksum: bool, every_row: bool, progress: Progress, looking: Looking) -> str:
     size = path.stat().st_size
     lines = [f"{path}", f"  size        {size:,} bytes"]
     if path.suffix == ".gz":
@@ -74,14 +84,14 @@ def _file(path: Path, *, checksum: bool, every_row: bool, progress: Progress) ->
         lines += text
     else:
         num_rows = hdf5.count_rows(path)
-        lines += _images(path, num_rows, every_row=every_row)
+        lines += _images(path, num_rows, every_row=every_row, looking=looking)
     lines.append(f"  published   {_published(path, size, num_rows)}")
     if checksum:
         lines += _hashes(path, progress)
     return "\n".join(lines)
 
 
-def _images(path: Path, num_rows: int, *, every_row: bool) -> list[str]:
+def _images(path: Path, num_rows: int, *, every_row: bool, looking: Looking) -> list[str]:
     stem = path.name.partition(".")[0]
     counts = np.bincount(hdf5.read_labels(path), minlength=17)
     lines = [f"  patches     {num_rows:,} of 32 x 32 pixels, 8 + 10 bands, float64", "  classes"]
@@ -95,7 +105,7 @@ def _images(path: Path, num_rows: int, *, every_row: bool) -> list[str]:
     read = sum(min(64, num_rows - start) for start in chunks)
     lines.append(f"  ranges      of {read:,} rows" + ("" if read == num_rows else " (--all reads every row)"))
     file = SplitFile(SPLIT_OF_FILE.get(stem, "train"), stem, path, None, num_rows)
-    exact = {"sen1": True, "sen2": True}
+    exact, done = {"sen1": True, "sen2": True}, 0
     for sensor in ("sen1", "sen2"):
         low, high = np.full(len(facts.bands(sensor)), np.inf), np.full(len(facts.bands(sensor)), -np.inf)
         for start in chunks:
@@ -103,6 +113,9 @@ def _images(path: Path, num_rows: int, *, every_row: bool) -> list[str]:
                 low, high = np.fmin(low, raw.min(axis=(0, 1, 2))), np.fmax(high, raw.max(axis=(0, 1, 2)))
                 fits = on_grid(raw) if sensor == "sen2" else raw.astype(np.float32) == raw
                 exact[sensor] &= bool(fits.all())
+                done += len(raw)
+            if looking:
+                looking(path.name, done, 2 * read)
         for band in facts.bands(sensor):
             lines.append(
                 f"    {band.name:<9} {low[band.index]:>12.6g} .. {high[band.index]:<12.6g} {band.unit}"

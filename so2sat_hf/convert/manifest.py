@@ -179,7 +179,10 @@ class Manifest:
         """
         if not (folder / MANIFEST).is_file():
             raise FolderError(
-                folder, found=f"no {MANIFEST}", expected="a folder that `so2sat build` finished"
+                folder,
+                found=f"no {MANIFEST}",
+                expected="a folder that `so2sat build` finished",
+                remedy=_way_to_manifest(folder),
             )
         return cls.read_file(folder / MANIFEST)
 
@@ -222,6 +225,15 @@ class Manifest:
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise _unreadable(path, error) from error
         return manifest
+
+
+def _way_to_manifest(folder: Path) -> str:
+    """Return what to do about a folder that was not built."""
+    if not folder.is_dir():
+        return "there is no such folder: check its name"
+    if any(folder.glob("*.h5*")):
+        return f"it holds HDF5 files: `so2sat build {folder} OUT` makes a dataset of them"
+    return "if a build was interrupted, the same `so2sat build` continues it"
 
 
 def _unreadable(path: object, error: Exception) -> FolderError:

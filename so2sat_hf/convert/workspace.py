@@ -238,7 +238,11 @@ def check_output(out: Path) -> None:
             out,
             found=f"not empty ({', '.join(foreign[:3])}{', ...' if len(foreign) > 3 else ''})",
             expected="an empty or new folder, or one that `so2sat build` wrote",
-            remedy="choose another folder",
+            remedy=(
+                f"it holds HDF5 files; the folder to read comes first: so2sat build {out} OUT"
+                if any(out.glob("*.h5*"))
+                else "choose another folder"
+            ),
         )
 
 

@@ -80,6 +80,8 @@ class PushPlan:
         """Return the lines of the README that differ."""
         after = self.wanted[README].content
         lines = after.decode() if isinstance(after, bytes) else after.read_text()
+        if not self.readme_before:
+            return [f"{README}: new, {len(lines.splitlines()):,} lines"]
         return list(
             difflib.unified_diff(
                 self.readme_before.splitlines(),

@@ -107,7 +107,7 @@ class HubFile:
                 if start + len(content) < stop:
                     raise Passing("the connection was closed early")
                 return
-        raise HubError(self.name, found="the Hub sends us on for ever")
+        raise HubError(self.name, found="the Hub sends us on for ever", remedy="try again later")
 
     def _request(self) -> tuple[str, Mapping[str, str]]:
         """Return address and headers, with the token of this moment."""

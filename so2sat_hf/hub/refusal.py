@@ -60,7 +60,8 @@ def refusal(thing: str, code: int, said: str, *, has_token: bool, kind: str = "d
             found=f"no such {kind} on the Hub, or a private one that this token may not see{quote}",
             remedy="check OWNER/NAME, and `hf auth whoami`",
         )
-    return HubError(thing, found=f"the Hub refuses: {code or ''}{quote}".replace(":  (", ": ("))
+    refused = f"the Hub refuses: {code or ''}{quote}".replace(":  (", ": (")
+    return HubError(thing, found=refused, remedy="try again later, or look at the repository's page")
 
 
 def meaning(

@@ -66,7 +66,12 @@ class Repository:
         """
         owner, _, name = repo_id.partition("/")
         if not owner or not name or "/" in name:
-            raise HubError(repo_id, found="no name of a repository", expected="OWNER/NAME")
+            raise HubError(
+                repo_id,
+                found="no name of a repository",
+                expected="OWNER/NAME",
+                remedy="such as maria/lcz; the folder comes first: so2sat push OUT OWNER/NAME",
+            )
         self.repo_id = repo_id
         self.kind = kind
         self.patience = patience

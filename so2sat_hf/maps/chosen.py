@@ -87,7 +87,11 @@ def choose(data: str, filters: Filters) -> Chosen:
         missing -= set(ids)
         found.append((split, rows, ids))
     if missing:
-        raise So2SatError(f"id {min(missing)!r}", found=f"not in {' or '.join(splits)} of {data}")
+        raise So2SatError(
+            f"id {min(missing)!r}",
+            found=f"not in {' or '.join(splits)} of {data}",
+            expected="file and row, such as testing/000004",
+        )
     if not any(rows for _, rows, _ in found):
         raise So2SatError(data, found="no patch that matches", expected="at least one")
     return Chosen(place, tuple(found))

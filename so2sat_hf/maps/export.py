@@ -13,7 +13,7 @@ from so2sat_hf.convert.table import digital_numbers
 from so2sat_hf.errors import FolderError, So2SatError
 from so2sat_hf.load.place import Place
 from so2sat_hf.maps.chosen import Chosen
-from so2sat_hf.maps.geotiff import Band, Grid, wkt_of, write_geotiff, write_world_file
+from so2sat_hf.maps.geotiff import Band, Grid, library, wkt_of, write_geotiff, write_world_file
 from so2sat_hf.maps.vrt import Tile, write_vrt
 
 SENSORS = {"sen1": ("sen1",), "sen2": ("sen2",), "both": ("sen1", "sen2")}
@@ -53,6 +53,7 @@ def export(
         FolderError: the folder cannot be written.
     """
     columns = _columns(chosen, sensor, dtype)
+    library()  # before a folder is made
     kept = SENSORS[sensor]
     bands = [
         Band(band.name, UNITS[name], 1 / DN_PER_REFLECTANCE if dtype == "uint16" else 1.0)

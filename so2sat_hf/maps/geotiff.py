@@ -83,7 +83,7 @@ def library() -> Any:  # noqa: ANN401
     try:
         import rasterio  # noqa: PLC0415 (for maps alone)
     except ImportError as error:
-        raise So2SatError("library rasterio", found="not installed", expected="it", remedy=NEEDS) from error
+        raise So2SatError("library rasterio", found="not installed", remedy=NEEDS) from error
     return rasterio
 
 

@@ -15,7 +15,7 @@ from so2sat_hf.convert.lock import held
 from so2sat_hf.convert.writing import write_text
 from so2sat_hf.errors import FolderError, So2SatError
 from so2sat_hf.facts.labels import palette
-from so2sat_hf.maps.map_files import MapOptions, write_map
+from so2sat_hf.maps.map_files import MapOptions, check_target, write_map
 from so2sat_hf.maps.map_tile import Task, map_tile
 from so2sat_hf.maps.scene import Scene
 from so2sat_hf.maps.tiles import MapGrid, Tile, tiles_of
@@ -59,6 +59,7 @@ def make_map(
         if layer.path.resolve() == out.resolve():
             raise So2SatError(out, found="a scene", expected="another name for the map")
     work = out.with_name(f"{out.name}.tiles")
+    check_target(out)
     with held(work):
         _prepare(work, _plan(classifier, scenes, grid, options))
         found = _tiles(classifier, scenes, grid, work, options, jobs, executor, progress)

@@ -9,15 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from so2sat_hf import facts
+from so2sat_hf.convert.writing import write_bytes
 from so2sat_hf.errors import FolderError, So2SatError
 from so2sat_hf.facts.labels import palette, schemes
-from so2sat_hf.maps.geotiff import Band, Grid, Look, write_category_names, write_geotiff
+from so2sat_hf.maps.geotiff import Band, Grid, Look, opened, write_category_names, write_geotiff
+from so2sat_hf.maps.map_picture import map_picture
 from so2sat_hf.maps.smooth import NOTHING, entropy, smoothed
 from so2sat_hf.maps.styles import legend
 from so2sat_hf.maps.tiles import MapGrid, Tile
 
 SCALE = 10_000
 """Probabilities are stored as whole numbers, 10,000 for 1."""
+
+
+BAND = "LCZ"
+"""Name of the only band of a map, by which a map is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,9 @@ class MapOptions:
     probabilities: bool = False
     """Write them, too, and how undecided the model is."""
 
+    picture: bool = False
+    """Write a PNG with a legend beside the map, under its name."""
+
     palette: str = "standard"
     """Of the colour table."""
 
@@ -47,6 +56,28 @@ class MapOptions:
 
     device: str = "cpu"
     """Where the model computes."""
+
+
+def check_target(out: Path) -> None:
+    """Refuse a name that a map would not suit, and a file that is none: a scene given last, for one.
+
+    Raises:
+        FolderError: it does not end in .tif, or is there and no map.
+    """
+    remedy = "the map comes last: so2sat map MODEL SCENE... OUT.tif"
+    if out.suffix.lower() not in (".tif", ".tiff"):
+        raise FolderError(out, found="no name of a GeoTIFF", expected="one that ends in .tif", remedy=remedy)
+    if not out.exists():
+        return
+    try:
+        with opened(out) as file:
+            names = tuple(file.descriptions)
+    except So2SatError:
+        names = ()
+    if names != (BAND,):
+        raise FolderError(
+            out, found="exists, and is no map", expected="a new name, or a map to replace", remedy=remedy
+        )
 
 
 def write_map(
@@ -79,8 +110,10 @@ def write_map(
     tags = {"SOFTWARE": "so2sat_hf", "CLASSES": listed}
     if options.probabilities:
         _write_chances(chance, known, place, out)
+    if options.picture:
+        write_bytes(out.with_suffix(".png"), map_picture(numbers[best], options.values, colors))
     write_category_names(out, names)
-    write_geotiff(out, numbers[best][None], place, [Band("LCZ")], nodata=0, tags=tags, look=look)  # the last
+    write_geotiff(out, numbers[best][None], place, [Band(BAND)], nodata=0, tags=tags, look=look)  # the last
     counts = np.bincount(best[best != NOTHING], minlength=classes)
     return {lcz.code: float(counts[lcz.index] / counts.sum()) for lcz in facts.classes()}
 

@@ -131,7 +131,9 @@ def box_in(
     """
     west, south, east, north = degrees_in(box, epsg)
     if east <= bounds[0] or west >= bounds[2] or north <= bounds[1] or south >= bounds[3]:
-        raise So2SatError("--bbox", found="outside of the scenes", expected="a part of them")
+        raise So2SatError(
+            "--bbox", found="outside of the scenes", expected="west,south,east,north in degrees, within them"
+        )
     left = bounds[0] + np.floor((max(west, bounds[0]) - bounds[0]) / PIXEL_SIZE) * PIXEL_SIZE
     top = bounds[3] - np.floor((bounds[3] - min(north, bounds[3])) / PIXEL_SIZE) * PIXEL_SIZE
     return float(left), max(south, bounds[1]), min(east, bounds[2]), float(top)

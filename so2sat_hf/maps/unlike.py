@@ -14,6 +14,9 @@ from so2sat_hf.vision.preset import Preset
 LOOK = 128
 """Pixels along each place that is looked at."""
 
+BRIGHTEST = 10.0
+"""Reflectance that no half of a scene has; digital numbers have it everywhere."""
+
 LIMIT = 0.1
 """Share of the pixels outside the range of training that is told of; in training it is 0.02."""
 
@@ -39,6 +42,8 @@ def unlike(scenes: Sequence[Scene], preset: Preset, grid: MapGrid, looks: int = 
                     f"{scene.name} {band}: {share:.0%} of the pixels outside {low:.3f} to {high:.3f}, "
                     f"median {np.median(pixels):.3f}"
                 )
+        if np.median(values) > BRIGHTEST:
+            told.append(f"{scene.name} looks like digital numbers: --units dn, or dn-1000 since 2022")
     return told
 
 

@@ -36,6 +36,12 @@ class FineTuneArguments(TrainingArguments):
     greater_is_better: bool | None = field(default=True, metadata={"help": "Whether more is better."})
     logging_steps: float = field(default=50, metadata={"help": "Steps between two lines of the log."})
 
+    def __post_init__(self) -> None:
+        """Refuse to train into a folder that nobody named."""
+        if self.output_dir is None:
+            raise So2SatError("--output_dir", found="missing", expected="a folder for model and report")
+        super().__post_init__()  # type: ignore[no-untyped-call]
+
 
 class _Parser(HfArgumentParser):
     """Says what is wrong in one line, without the hundreds of flags that there are."""
@@ -65,6 +71,8 @@ def parse(args: list[str]) -> tuple[ModelArguments, DataArguments, FineTuneArgum
             "arguments", found=text.splitlines()[0], expected="what `so2sat train --help-all` lists"
         ) from error
     model, data, training = parsed
+    if training.device.type == "cpu":
+        training.dataloader_pin_memory = False  # torch warns of it in every epoch
     for is_wrong, name, found, expected in _rules(model, data, training):
         if is_wrong:
             raise So2SatError(name, found=found, expected=expected)

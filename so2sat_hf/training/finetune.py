@@ -87,13 +87,13 @@ def train(
     trainer.save_state()
     record = record_of(trainer, splits, model_args, data_args, done.metrics, is_resumed=bool(checkpoint))
     if "test" not in splits.known:
-        finish(trainer, record, None, splits)
+        finish(trainer, record, None, splits, data_args.data)
         return {}
     test: Any = splits.table("test", columns)
     predicted = trainer.predict(test, metric_key_prefix="test")
     trainer.log_metrics("test", predicted.metrics)
     trainer.save_metrics("test", predicted.metrics)
-    finish(trainer, record, predicted, splits)
+    finish(trainer, record, predicted, splits, data_args.data)
     return predicted.metrics or {}
 
 

@@ -1,6 +1,7 @@
 """What a training leaves: the record of how the model came about, its report and its card."""
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
@@ -87,8 +88,14 @@ def device_name(device: Any) -> str:  # noqa: ANN401
     return f"{os.cpu_count()} CPU cores" if device.type == "cpu" else str(device)
 
 
-def finish(trainer: So2SatTrainer, record: dict[str, Any], predicted: Any, splits: Splits) -> None:  # noqa: ANN401
-    """Write how the model came about, its report and its card; one process does."""
+def finish(
+    trainer: So2SatTrainer,
+    record: dict[str, Any],
+    predicted: Any,  # noqa: ANN401
+    splits: Splits,
+    data: str,
+) -> None:
+    """Write how the model came about, its report and its card, and say what comes next; one process does."""
     if not trainer.is_world_process_zero():
         return
     out = Path(str(trainer.args.output_dir))
@@ -100,5 +107,15 @@ def finish(trainer: So2SatTrainer, record: dict[str, Any], predicted: Any, split
         probabilities = torch.softmax(torch.from_numpy(predicted.predictions).float(), dim=-1).numpy()
         about = about_of(trainer.model, out.name, trainer.transform.preset, splits, "test")
         write_report(Predictions(rows, probabilities), about, splits.place, out)
-    print(out / PAGE if predicted is not None else out)  # noqa: T201 (where to look)
     write_card(out)
+    print(out / PAGE if predicted is not None else out)  # noqa: T201 (where to look)
+    print(next_steps(out, trainer.transform.preset.sensors, data), file=sys.stderr)  # noqa: T201
+
+
+def next_steps(out: Path, sensors: tuple[str, ...], data: str) -> str:
+    """Return what can be done with a model, as commands."""
+    steps = [f"so2sat evaluate {out} --data {data} --split validation"]
+    if sensors == ("sen2",):
+        steps.append(f"so2sat map {out} SCENE city.tif")
+    steps.append(f"so2sat push {out} OWNER/NAME")
+    return "Next: " + "\n      ".join(steps)

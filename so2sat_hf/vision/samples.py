@@ -100,6 +100,14 @@ def _stacked(patches: Sequence[Any], index: Callable[[int], slice | list[int]], 
     """Copy the bands of patches one by one, and no other."""
     arrays = [_array(patch, name) for patch in patches]
     first = arrays[0]
+    if first.ndim == 4:
+        raise So2SatError(
+            f"column {name}",
+            found="whole batches where single patches are expected",
+            expected="one batch: a DataLoader with batch_size=None, as PatchStream and epochs() need it",
+            remedy="for a stock Trainer take PatchTable, or load_dataset(..., streaming=True); "
+            "So2SatTrainer takes Feed(stream, stream.num_patches)",
+        )
     if any(array.ndim != 3 or array.shape != first.shape or array.dtype != first.dtype for array in arrays):
         raise _not_pixels(name, f"patches of shapes {sorted({array.shape for array in arrays})}")
     bands = index(len(first))

@@ -20,6 +20,7 @@ import rasterio.shutil
 import rasterio.vrt
 import torch
 from click.testing import CliRunner
+from PIL import Image
 from scenes import CORNER, NAMES, TWENTY, mosaic, write_safe, write_scene
 from transformers import AutoImageProcessor, AutoModelForImageClassification
 
@@ -27,9 +28,10 @@ from so2sat_hf import facts
 from so2sat_hf.cli import cli
 from so2sat_hf.errors import So2SatError
 from so2sat_hf.load.by_id import patches
-from so2sat_hf.maps.geotiff import utm_zone
+from so2sat_hf.maps.geotiff import Band, Grid, utm_zone, write_geotiff
 from so2sat_hf.maps.lcz_map import check_map, make_map
-from so2sat_hf.maps.map_files import MapOptions
+from so2sat_hf.maps.map_files import MapOptions, check_target
+from so2sat_hf.maps.map_picture import LARGEST, MARGIN
 from so2sat_hf.maps.scene import bounds_of, open_scene
 from so2sat_hf.maps.smooth import smoothed
 from so2sat_hf.maps.tiles import grid_over
@@ -375,6 +377,46 @@ def test_a_scene_unlike_the_training_is_told_of(model: Path, pixels: np.ndarray,
     low, high = known["B02"]
     (line,) = [line for line in unlike([scene], classifier.preset, grid) if " B02:" in line]
     assert f"outside {low:.3f} to {high:.3f}" in line
+    scene = open_scene(write_scene(tmp_path / "dn.tif", pixels * 10_000), classifier.preset.bands)
+    assert "dn.tif looks like digital numbers: --units dn" in unlike([scene], classifier.preset, grid)[-1]
+
+
+def test_the_picture_shows_the_map(model: Path, pixels: np.ndarray, tmp_path: Path) -> None:
+    """In its colours, cell by cell, and with a legend beside it."""
+    scene, out = write_scene(tmp_path / "scene.tif", pixels), tmp_path / "lcz.tif"
+
+    result = CliRunner().invoke(cli, ["map", str(model), str(scene), str(out), "--picture"])
+
+    assert result.exit_code == 0, result.output
+    assert str(out.with_suffix(".png")) in result.stdout.split()
+    with rasterio.open(out) as file:
+        cells, colors = file.read(1), file.colormap(1)
+    times = LARGEST // max(cells.shape)
+    with Image.open(out.with_suffix(".png")) as picture:
+        assert picture.width > times * cells.shape[1]
+        for row, column in ((0, 0), (5, 7), (cells.shape[0] - 1, cells.shape[1] - 1)):
+            place = MARGIN + column * times + times // 2, MARGIN + row * times + times // 2
+            known = cells[row, column]
+            assert picture.getpixel(place) == (colors[known][:3] if known else (255, 255, 255))
+
+
+def test_a_scene_is_not_overwritten(model: Path, pixels: np.ndarray, tmp_path: Path) -> None:
+    """Two scenes and no name for the map: the second is kept; an older map is replaced."""
+    spring, autumn = (write_scene(tmp_path / f"{name}.tif", pixels) for name in ("spring", "autumn"))
+    before = autumn.read_bytes()
+
+    refused = CliRunner().invoke(cli, ["map", str(model), str(spring), str(autumn)])
+
+    assert refused.exit_code == 1
+    assert "autumn.tif: exists, and is no map" in refused.stderr
+    assert "so2sat map MODEL SCENE... OUT.tif" in refused.stderr
+    assert autumn.read_bytes() == before
+    with pytest.raises(So2SatError, match="ends in"):
+        check_target(tmp_path / "lcz.png")
+    write_geotiff(
+        tmp_path / "lcz.tif", np.ones((1, 8, 8), np.uint8), Grid(32632, *CORNER, 100), [Band("LCZ")]
+    )
+    check_target(tmp_path / "lcz.tif")
 
 
 def test_what_cannot_be_is_said(model: Path, pixels: np.ndarray, tmp_path: Path) -> None:

@@ -249,6 +249,10 @@ WRONG = {
         ),
         "patches of shapes",
     ),
+    "whole batches": (
+        lambda rows: So2SatCollator("s2")([{"sen2": np.stack([rows[0]["sen2"]] * 2), "label": [0, 0]}] * 2),
+        r"whole batches where single patches.*\n.*PatchTable",
+    ),
     "text": (lambda rows: So2SatCollator("s2")([{"sen2": "x", "label": 0}]), "values of type <U1"),
     "negative": (
         lambda rows: So2SatCollator("s2")([{"sen2": np.full((10, 32, 32), -1), "label": 0}]),
