@@ -20,7 +20,8 @@ def check(manifest: Any, name: str) -> None:  # noqa: ANN401 (a Manifest, which 
         name: of its file.
 
     Raises:
-        ValueError: an unknown format, dtype, layout, column, cell or split, or rows that do not add up.
+        ValueError: an unknown format, dtype, layout, column, cell or split, rows that do not add up, or a
+            hash that is none.
         TypeError: something that must be a number or a text is none.
         FolderError: a path leads out of the folder.
     """
@@ -41,6 +42,8 @@ def check(manifest: Any, name: str) -> None:  # noqa: ANN401 (a Manifest, which 
             raise ValueError("unknown splits")
     for path in manifest.paths:
         _check_path(path, name)
+    if not all(re.fullmatch(r"[0-9a-f]{64}", str(digest)) for digest in _digests(manifest)):
+        raise ValueError("a sha256 that is none: copies of files are named by it")
 
 
 def _is_count(number: object) -> bool:
@@ -57,6 +60,12 @@ def _numbers(manifest: Any) -> Iterator[Any]:  # noqa: ANN401
         yield from (cell.rows, cell.memory, *cell.class_counts)
     yield from (record.bytes for record in manifest.sources)
     yield from (record.bytes for record in manifest.files)
+
+
+def _digests(manifest: Any) -> Iterator[Any]:  # noqa: ANN401
+    yield from (record.sha256 for record in (*manifest.shards, *manifest.files))
+    for companion in manifest.companions:
+        yield from (file.sha256 for file in companion.files)
 
 
 def _check_columns(columns: tuple[str, ...]) -> None:

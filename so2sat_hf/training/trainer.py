@@ -202,7 +202,7 @@ def load_weights(model: Any, folder: str | Path) -> None:  # noqa: ANN401
     """
     try:
         found, told = type(model).from_pretrained(
-            folder, config=model.config, dtype=torch.float32, output_loading_info=True
+            folder, config=model.config, dtype=torch.float32, output_loading_info=True, use_safetensors=True
         )
         wrong = {name: names for name, names in told.items() if names}
         if wrong:
