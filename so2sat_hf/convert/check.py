@@ -33,6 +33,9 @@ def check(manifest: Any, name: str) -> None:  # noqa: ANN401 (a Manifest, which 
         raise TypeError("counts that are not whole numbers")
     if not all(isinstance(error, float) for error in manifest.rounding.values()):
         raise TypeError("rounding that is not a number")
+    words = (manifest.package_version, manifest.geolocation or "", *(each.name for each in manifest.sources))
+    if not all(re.fullmatch(r"[\w.+-]*", word) for word in words):
+        raise ValueError("versions or names of files that are none")
     _check_columns(manifest.columns)
     _check_cells(manifest)
     for companion in manifest.companions:
