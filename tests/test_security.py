@@ -179,3 +179,29 @@ def test_security_md_names_every_dependency_and_real_tests() -> None:
         assert f"| {name} |" in text
     for name in re.findall(r"`(tests/[\w/]+\.py)`", text):
         assert (ROOT / name).is_file(), name
+
+
+def test_the_oldest_releases_are_those_of_the_project() -> None:
+    """.ci/oldest.txt, which .ci/compat installs, is the lower bounds of pyproject.toml."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = [
+        *project["dependencies"],
+        *(line for some in project["optional-dependencies"].values() for line in some),
+    ]
+    bounds = dict(
+        found.groups() for line in lines if (found := re.match(r"([\w-]+)(?:\[\w+\])?>=([\d.]+)", line))
+    )
+    oldest = dict(
+        re.findall(r"^([\w-]+)==([\d.]+)$", (ROOT / ".ci" / "oldest.txt").read_text(), re.MULTILINE)
+    )
+
+    for name, version in oldest.items():
+        assert version.startswith(bounds[name]), name
+    tools = {
+        "torch",
+        "timm",
+        "mypy",
+        "ruff",
+        "playwright",
+    }  # none of a wheel, or looking at sources and pages
+    assert bounds.keys() - oldest.keys() == tools
