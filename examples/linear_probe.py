@@ -34,7 +34,7 @@ def features(model, table, eats, device):
 
 def main(data: str, name: str, eats: str = "dinov2") -> dict[str, float]:
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    backbone = AutoModel.from_pretrained(name).to(device).eval()
+    backbone = AutoModel.from_pretrained(name, trust_remote_code=False).to(device).eval()
     shown = preset(eats, data=data)
     columns = (*shown.sensors, "label")
     (x, y), (x_test, y_test) = (

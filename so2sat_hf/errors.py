@@ -12,6 +12,14 @@
     └── HubError            the Hugging Face Hub refuses, is silent, or holds something else by now
 """
 
+import re
+
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""Characters that steer a terminal; messages quote what files and servers say."""
+
+TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{20,}")
+"""A token of the Hugging Face Hub, wherever a message may have it from."""
+
 
 class So2SatError(Exception):
     """An error a user can act on: the thing, what was found, what was expected, and the way out."""
@@ -37,7 +45,7 @@ class So2SatError(Exception):
             text += f"; expected {self.expected}"
         if self.remedy:
             text += f"\n  {self.remedy}"
-        return text
+        return TOKEN.sub("hf_...", CONTROL.sub("?", text))
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle with the keyword arguments, so that worker processes can raise it."""

@@ -1,4 +1,4 @@
-"""What others read the files with: DuckDB, Polars, and the releases of datasets before version 4."""
+"""What others read the files with: DuckDB, Polars, pandas, and other releases of datasets."""
 
 import json
 import os
@@ -46,6 +46,19 @@ def test_polars_reads_plain_columns(out: Path, source: RawSource) -> None:
     assert np.array_equal(sen2, block.sen2)
 
 
+def test_pandas_reads_plain_columns(out: Path, source: RawSource) -> None:
+    """Nested lists become one array, value for value; the rest are plain columns."""
+    pandas = pytest.importorskip("pandas")
+
+    frame = pandas.read_parquet(out / "data" / "train", columns=["id", "label", "city", "sen2"])
+    sen2 = np.array([[np.stack(band) for band in patch] for patch in frame["sen2"]], np.float32)
+
+    (block,) = source.blocks("train", range(260), columns=("label", "sen2"), size=1000)
+    assert frame["id"].tolist() == block.ids
+    assert frame["label"].tolist() == block.label.tolist()
+    assert np.array_equal(sen2, block.sen2)
+
+
 LEGACY = """
 import json, os, sys
 import datasets
@@ -66,15 +79,17 @@ os._exit(0)  # threads of pyarrow can hang at exit where a stream was half read
 """
 
 
-@pytest.mark.parametrize("version", ["3.6.0", "2.21.0"])
-def test_datasets_before_version_4_reads_the_files(
+@pytest.mark.parametrize("version", ["4.8.5", "3.6.0", "2.21.0"])
+def test_other_releases_of_datasets_read_the_files(
     out: Path, source: RawSource, tmp_path: Path, version: str
 ) -> None:
     """Array3D and ClassLabel are intact in releases that know nothing of this package."""
     variable = f"SO2SAT_PYTHON_DATASETS_{version.replace('.', '_')}"
     python = os.environ.get(variable)
     if not python:
-        pytest.skip(f"{variable} does not name a Python with datasets {version}; .ci/run makes one")
+        pytest.skip(
+            f"{variable} does not name a Python with datasets {version}; .ci/run or .ci/compat makes one"
+        )
     environment = {**os.environ, "HF_HOME": str(tmp_path), "PYTHONPATH": ""}
 
     args = [python, "-c", LEGACY, str(out)]

@@ -271,13 +271,15 @@ os._exit(0)  # threads of pyarrow can hang at exit where a stream was half read
 """
 
 
-@pytest.mark.parametrize("version", ["3.6.0", "2.21.0"])
-def test_datasets_before_version_4_loads_every_config(out: Path, tmp_path: Path, version: str) -> None:
+@pytest.mark.parametrize("version", ["4.8.5", "3.6.0", "2.21.0"])
+def test_other_releases_of_datasets_load_every_config(out: Path, tmp_path: Path, version: str) -> None:
     """Map style and streaming from the same folder, counts exact."""
     variable = f"SO2SAT_PYTHON_DATASETS_{version.replace('.', '_')}"
     python = os.environ.get(variable)
     if not python:
-        pytest.skip(f"{variable} does not name a Python with datasets {version}; .ci/run makes one")
+        pytest.skip(
+            f"{variable} does not name a Python with datasets {version}; .ci/run or .ci/compat makes one"
+        )
     environment = {**os.environ, "HF_HOME": str(tmp_path), "PYTHONPATH": ""}
 
     args = [python, "-c", LEGACY, str(out), json.dumps([*CONFIGS, "mini"])]

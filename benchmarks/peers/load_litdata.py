@@ -24,7 +24,8 @@ def sample_of(row, arrays, dtype):
     import torch
 
     source = {
-        name: np.load(Path(arrays) / f"{name}.npy", mmap_mode="r") for name in ("sen1", "sen2", "label")
+        name: np.load(Path(arrays) / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+        for name in ("sen1", "sen2", "label")
     }
     sen2 = source["sen2"][row]
     sen2 = np.rint(sen2 * 10_000).astype(np.uint16) if dtype == "uint16" else sen2.copy()
@@ -36,7 +37,7 @@ def write(place, arrays, dtype):
     """Write the arrays of a folder as chunks of litdata."""
     import litdata
 
-    rows = len(np.load(Path(arrays) / "label.npy"))
+    rows = len(np.load(Path(arrays) / "label.npy", allow_pickle=False))
     litdata.optimize(
         partial(sample_of, arrays=arrays, dtype=dtype),
         list(range(rows)),

@@ -20,7 +20,10 @@ def write(place, arrays, dtype):
     """Write the arrays of a folder as MDS."""
     from streaming import MDSWriter
 
-    source = {name: np.load(Path(arrays) / f"{name}.npy", mmap_mode="r") for name in (*BANDS, "label")}
+    source = {
+        name: np.load(Path(arrays) / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+        for name in (*BANDS, "label")
+    }
     types = {"sen1": "float32", "sen2": dtype}
     columns = {name: f"ndarray:{types[name]}:{count},32,32" for name, count in BANDS.items()}
     with MDSWriter(out=str(place), columns={**columns, "label": "int"}) as out:

@@ -36,9 +36,12 @@ def card(path: Path | None, *, published: bool, check: bool, repo: str | None, t
               so2sat card --published --check
     """
     from so2sat_hf.convert.writing import write_text
+    from so2sat_hf.hub.address import parse_address
     from so2sat_hf.hub.card import differences, readme_of, readme_path
     from so2sat_hf.hub.card import published as published_card
 
+    if repo is not None and parse_address(repo) is None:
+        raise So2SatError("--repo", found=repr(repo), expected="OWNER/NAME")
     if check and to_stdout:
         raise So2SatError("--check", found="together with --print", expected="one of them")
     if published:

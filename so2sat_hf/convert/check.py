@@ -20,7 +20,8 @@ def check(manifest: Any, name: str) -> None:  # noqa: ANN401 (a Manifest, which 
         name: of its file.
 
     Raises:
-        ValueError: an unknown format, dtype, layout, column, cell or split, or rows that do not add up.
+        ValueError: an unknown format, dtype, layout, column, cell or split, rows that do not add up, or a
+            hash that is none.
         TypeError: something that must be a number or a text is none.
         FolderError: a path leads out of the folder.
     """
@@ -32,6 +33,9 @@ def check(manifest: Any, name: str) -> None:  # noqa: ANN401 (a Manifest, which 
         raise TypeError("counts that are not whole numbers")
     if not all(isinstance(error, float) for error in manifest.rounding.values()):
         raise TypeError("rounding that is not a number")
+    words = (manifest.package_version, manifest.geolocation or "", *(each.name for each in manifest.sources))
+    if not all(re.fullmatch(r"[\w.+-]*", word) for word in words):
+        raise ValueError("versions or names of files that are none")
     _check_columns(manifest.columns)
     _check_cells(manifest)
     for companion in manifest.companions:
@@ -41,6 +45,8 @@ def check(manifest: Any, name: str) -> None:  # noqa: ANN401 (a Manifest, which 
             raise ValueError("unknown splits")
     for path in manifest.paths:
         _check_path(path, name)
+    if not all(re.fullmatch(r"[0-9a-f]{64}", str(digest)) for digest in _digests(manifest)):
+        raise ValueError("a sha256 that is none: copies of files are named by it")
 
 
 def _is_count(number: object) -> bool:
@@ -57,6 +63,12 @@ def _numbers(manifest: Any) -> Iterator[Any]:  # noqa: ANN401
         yield from (cell.rows, cell.memory, *cell.class_counts)
     yield from (record.bytes for record in manifest.sources)
     yield from (record.bytes for record in manifest.files)
+
+
+def _digests(manifest: Any) -> Iterator[Any]:  # noqa: ANN401
+    yield from (record.sha256 for record in (*manifest.shards, *manifest.files))
+    for companion in manifest.companions:
+        yield from (file.sha256 for file in companion.files)
 
 
 def _check_columns(columns: tuple[str, ...]) -> None:

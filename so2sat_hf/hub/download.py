@@ -134,6 +134,12 @@ def _web_request(mirror: Mirror, name: str, base_url: str | None) -> tuple[str, 
         )
     user, password = mirror.user, mirror.password
     if parts.username is not None:
+        if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+            raise So2SatError(
+                "--base-url",
+                found=f"a password for {parts.hostname} without encryption",
+                expected="https://...",
+            )
         user, password = unquote(parts.username), unquote(parts.password or "")
     token = base64.b64encode(f"{user}:{password}".encode()).decode()
     headers = {"authorization": f"Basic {token}"} if user is not None else {}

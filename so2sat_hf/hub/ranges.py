@@ -90,8 +90,8 @@ class HubFile:
             ):
                 if response.is_redirect:
                     target = response.url.join(response.headers["location"])
-                    if (target.host, target.port) != (response.url.host, response.url.port):
-                        sent = {}  # a token is for the Hub alone
+                    if _origin(target) != _origin(response.url):
+                        sent = {}  # a token is for the Hub alone, and for no wire that others can read
                         _STORAGE[key] = str(target)
                     at = str(target)
                     continue
@@ -150,6 +150,10 @@ class HubFile:
             expected=f"{self.size:,} bytes, as manifest.json says",
             remedy="take another revision, or tell its owner",
         )
+
+
+def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port
 
 
 _STORAGE: dict[tuple[str, str | None], str] = {}

@@ -4,7 +4,7 @@
 not exactly as expected (datasets 4 to 5.2) is an error with the way on: the folder or the repository itself.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -78,12 +78,20 @@ def _files(dataset: Any) -> tuple[list[str], list[str] | None]:  # noqa: ANN401
         if getattr(dataset, name, None) is not None:
             raise _refused(what, "a stream that begins at its beginning, for one rank")
     arguments: Mapping[str, Any] = getattr(examples, "kwargs", {})
-    files, parts = arguments.get("files"), arguments.get("row_groups_list")
+    files, parts = _flat(arguments.get("files")), arguments.get("row_groups_list")
     if parts is not None and any(part is not None for part in parts):
         raise _refused("reshard", "whole files")
-    if not isinstance(files, list) or not files or not all(isinstance(file, str) for file in files):
+    if not files or not all(isinstance(file, str) for file in files):
         raise _refused("no names of files in it", "Parquet or Arrow files of a built dataset")
     return files, selected
+
+
+def _flat(files: Any) -> list[Any]:  # noqa: ANN401
+    """Return the files one by one; before datasets 4.5 each is an iterable of one."""
+    if not isinstance(files, list):
+        return []
+    several = ((each,) if isinstance(each, str) or not isinstance(each, Iterable) else each for each in files)
+    return [file for some in several for file in some]
 
 
 def _opened(files: list[str]) -> tuple[Place, list[str]]:

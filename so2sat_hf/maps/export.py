@@ -1,5 +1,6 @@
 """Patches as GeoTIFFs, each in its place, and a VRT of each city."""
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -116,7 +117,7 @@ def _write(
     geo = block.geo
     if geo is None:
         raise So2SatError(block.ids[row], found="no position", expected="geolocation of every patch")
-    lcz, city = facts.classes()[int(block.label[row])], geo.city[row]
+    lcz, city = facts.classes()[int(block.label[row])], folder_of(geo.city[row])
     grid = Grid(int(geo.epsg[row]), float(geo.x_ul[row]), float(geo.y_ul[row]), PIXEL_SIZE)
     name = f"{city}/{block.ids[row].replace('/', '_')}.tif"
     path = out / name
@@ -133,6 +134,19 @@ def _write(
     if world_files:
         write_world_file(path, grid)
     return (city, grid.epsg), Tile(name, grid, PATCH_SIZE, PATCH_SIZE)
+
+
+def folder_of(city: str) -> str:
+    """Return the key of a city, which its folder is called by.
+
+    Raises:
+        So2SatError: it leads elsewhere; data of others may hold anything.
+    """
+    if not re.fullmatch(r"\w[\w .-]*", city):
+        raise So2SatError(
+            "export", found=f"a city called {city!r}", expected="letters, digits and underscores"
+        )
+    return city
 
 
 def _pixels(

@@ -53,7 +53,10 @@ def read_safe(path: Path) -> Product:
     if (path / name).stat().st_size > LARGEST_XML:
         raise So2SatError(path / name, found="more than 50 MB", expected="metadata of a product")
     try:
-        root = ET.fromstring((path / name).read_text(encoding="utf-8"))  # noqa: S314 (size is checked; no DTD is read)
+        text = (path / name).read_text(encoding="utf-8")
+        if "<!DOCTYPE" in text or "<!ENTITY" in text:
+            raise So2SatError(path / name, found="a document type", expected="metadata of a product")
+        root = ET.fromstring(text)  # noqa: S314 (size is checked; without a document type there are no entities)
     except (ET.ParseError, UnicodeDecodeError) as error:
         raise So2SatError(path / name, found=f"no XML ({error})", expected="metadata of a product") from error
     values = [each.text for each in root.iter() if _tag(each) == QUANTIFICATION[level]]

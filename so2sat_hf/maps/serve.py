@@ -16,6 +16,10 @@ PICTURE = re.compile(rf"/picture/(?:({'|'.join(LAYOUTS)})_)?(training|validation
 
 HOST = "127.0.0.1"
 
+CALLED = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:[0-9]+)?")
+"""What a browser on this machine calls this server. A web page elsewhere whose name was pointed at this
+machine is called by that name, and would otherwise read everything here. Any port: there are tunnels."""
+
 
 class Pages(ThreadingHTTPServer):
     """Knows what is served."""
@@ -31,6 +35,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer with the page, a picture, or not at all."""
+        if not CALLED.fullmatch(self.headers.get("Host", "")):
+            self.send_error(403)
+            return
         if self.path == "/":
             self._answer(self.server.content, "text/html; charset=utf-8")
             return
@@ -53,6 +60,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("X-Content-Type-Options", "nosniff")
+        self.send_header("Cross-Origin-Resource-Policy", "same-origin")
+        self.send_header("X-Frame-Options", "DENY")
         self.end_headers()
         self.wfile.write(body)
 

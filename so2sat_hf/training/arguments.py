@@ -106,6 +106,8 @@ def _rules(
     yield is_scratch and model.init != "named", "--init", "no effect", "a pretrained model"
     frozen = model.freeze and model.layer_decay != 1
     yield frozen, "--layer_decay", "no effect", "no --freeze: its layers do not learn"
+    token = bool(training.hub_token)  # others see command lines, and training_args.bin keeps it
+    yield token, "--hub_token", "a token that would be kept in files", "HF_TOKEN or `hf auth login`"
     smoothed = bool(training.label_smoothing_factor)
     yield smoothed, "--label_smoothing_factor", "no effect", "--label_smoothing, which knows blended labels"
     workers = training.dataloader_num_workers

@@ -27,6 +27,12 @@ METRICS = {
 }
 """Our metric -> kind and name in ``model-index``."""
 
+MARKUP = str.maketrans({"<": "&lt;", "|": "&#124;", "[": "&#91;", "`": "'"})
+"""What begins a tag, a cell, a link or the end of code, and how a name is written with it."""
+
+RENDERED = ("metrics", "classes", "slots", "arguments", "citation", "repo_note")
+"""Values that are made here."""
+
 
 def model_card(
     record: Mapping[str, Any], report: Mapping[str, Any] | None, repo_id: str | None = None
@@ -153,7 +159,17 @@ def _values(
         "citation": facts.citation().strip(),
         "paper_doi": "10.1109/MGRS.2020.2964708",
     }
-    return values | _results(report)
+    known = values | _results(report)
+    return {name: value if name in RENDERED else plain(value) for name, value in known.items()}
+
+
+def plain(text: object) -> str:
+    """Return a name as text of a card, whatever is in it: one line, no HTML, no Markdown that loads a thing.
+
+    >>> plain("a|b <script>")
+    'a&#124;b &lt;script>'
+    """
+    return " ".join(str(text).translate(MARKUP).split())
 
 
 def _time(record: Mapping[str, Any]) -> str:
@@ -180,7 +196,7 @@ def _results(report: Mapping[str, Any] | None) -> dict[str, str]:
             ("class", "patches", "found (producer's) %", "right (user's) %", "F1 %"),
             (
                 (
-                    f"{row['code']} {row['name']}",
+                    plain(f"{row['code']} {row['name']}"),
                     f"{row['patches']:,}",
                     _share(row["producers_accuracy"]),
                     _share(row["users_accuracy"]),
@@ -206,14 +222,21 @@ def _metrics(report: Mapping[str, Any]) -> str:
 
 def _slots(preset: Mapping[str, Any]) -> str:
     rows = (
-        (slot.get("band") or "(empty)", slot["unit"], f"{slot['mean']:.6g}", f"{slot['std']:.6g}")
+        (
+            plain(slot.get("band") or "(empty)"),
+            plain(slot["unit"]),
+            f"{slot['mean']:.6g}",
+            f"{slot['std']:.6g}",
+        )
         for slot in preset["slots"]
     )
     return _table(("band", "unit", "mean", "deviation"), rows)
 
 
 def _arguments(record: Mapping[str, Any]) -> str:
-    return _table(("", ""), ((f"`{name}`", str(value)) for name, value in record["arguments"].items()))
+    return _table(
+        ("", ""), ((f"`{plain(name)}`", plain(value)) for name, value in record["arguments"].items())
+    )
 
 
 def _table(head: tuple[str, ...], rows: Any) -> str:  # noqa: ANN401

@@ -131,19 +131,22 @@ def device_of(name: str | None) -> str:
 
 
 def loaded(name: str, **options: Any) -> Any:  # noqa: ANN401
-    """Return a model of transformers.
+    """Return a model of transformers. Code that lies beside it is not run, and no pickle is read.
 
     Raises:
         So2SatError: there is none.
     """
     try:
-        return AutoModelForImageClassification.from_pretrained(name, **options)
+        # Without a word on remote code transformers asks at the keyboard, or takes the answer from a pipe.
+        return AutoModelForImageClassification.from_pretrained(
+            name, trust_remote_code=False, use_safetensors=True, **options
+        )
     except LOADING as error:
         said = str(error).strip().splitlines() or [type(error).__name__]
         raise So2SatError(
             f"model {name!r}",
             found=f"cannot be loaded ({said[0]})",
-            expected="a folder or Hub id of an image classifier",
+            expected="a folder or Hub id of an image classifier of transformers, with safetensors",
         ) from error
 
 

@@ -10,7 +10,10 @@ What differs from the stock one:
 * :class:`~so2sat_hf.training.feed.Feed` takes the place of a dataset where whole batches come.
 """
 
+import pickle
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +177,14 @@ class So2SatTrainer(Trainer):
             return
         load_weights(self.model if model is None else model, resume_from_checkpoint)
 
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        with damage_named(checkpoint):
+            super()._load_optimizer_and_scheduler(checkpoint)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        with damage_named(checkpoint):
+            super()._load_rng_state(checkpoint)
+
     def _load_best_model(self) -> None:
         if self.is_fsdp_enabled or self.is_deepspeed_enabled:
             super()._load_best_model()
@@ -194,6 +205,28 @@ class So2SatTrainer(Trainer):
         super().log(logs, start_time)
 
 
+@contextmanager
+def damage_named(checkpoint: str | None) -> Iterator[None]:
+    """Say which checkpoint is damaged, or holds objects that would run code: torch then advises to run it.
+
+    Raises:
+        So2SatError: it cannot be read, as tensors and numbers.
+    """
+    try:
+        yield
+    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
+        unsafe = isinstance(error, pickle.UnpicklingError)
+        said = str(error).strip().splitlines() or [type(error).__name__]
+        raise So2SatError(
+            checkpoint,
+            found="more than tensors and numbers in it; nothing was run"
+            if unsafe
+            else f"unreadable ({said[0]})",
+            expected="optimizer, scheduler and random state as a training wrote them",
+            remedy="resume from another checkpoint, or train anew",
+        ) from None
+
+
 def load_weights(model: Any, folder: str | Path) -> None:  # noqa: ANN401
     """Give a model the weights of a checkpoint, all of them and no others.
 
@@ -202,7 +235,7 @@ def load_weights(model: Any, folder: str | Path) -> None:  # noqa: ANN401
     """
     try:
         found, told = type(model).from_pretrained(
-            folder, config=model.config, dtype=torch.float32, output_loading_info=True
+            folder, config=model.config, dtype=torch.float32, output_loading_info=True, use_safetensors=True
         )
         wrong = {name: names for name, names in told.items() if names}
         if wrong:

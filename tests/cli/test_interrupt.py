@@ -6,7 +6,7 @@ import weakref
 import click
 from click.testing import CliRunner
 
-from so2sat_hf.cli import Group
+from so2sat_hf.cli.group import Group
 
 
 @click.group(cls=Group)

@@ -227,6 +227,8 @@ def test_known_names_are_found():
 def test_the_cost_of_reading_is_that_of_the_results():
     """What ``benchmarks/hub.py`` measured last, and nobody edited since."""
     script = Path(__file__).parents[2] / "benchmarks" / "hub.py"
+    if not script.is_file():
+        pytest.skip("the wheel is tested, away from its sources: there are no benchmarks")
 
     done = subprocess.run([sys.executable, script, "--check"], check=False)
 

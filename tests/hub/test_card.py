@@ -29,7 +29,7 @@ from so2sat_hf.synthetic import write_raw, write_version_3
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT / "cards" / "dataset_card.md"
-TEMPLATE = ROOT / "so2sat_hf" / "hub" / "templates" / "dataset_card.md"
+TEMPLATE = Path(card.__file__).parent / "templates" / "dataset_card.md"
 WITHOUT_GEO = ("id", "sen1", "sen2", "label")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from datasets import get_dataset_config_names, load_dataset, load_dataset_builder
+from datasets import IterableDataset, get_dataset_config_names, load_dataset, load_dataset_builder
 from datasets.distributed import split_dataset_by_node
 from datasets.exceptions import DatasetNotFoundError
 from datasets.utils.info_utils import NonMatchingSplitsSizesError
@@ -330,6 +330,8 @@ def test_nodes_share_a_stream(repo: Repo, members: dict[str, dict[str, set[str]]
 )
 def test_an_interrupted_stream_goes_on_with_the_next_row(repo: Repo, shards: str, taken: int) -> None:
     """By file and by row group: the state passes through JSON; the rest is the same, row for row."""
+    if shards == "row groups" and not hasattr(IterableDataset, "reshard"):
+        pytest.skip("this release of datasets has no reshard")
 
     def opened() -> Any:
         data = load_dataset(REPO, "sen2", split="train", **small_blocks()).with_format("numpy")

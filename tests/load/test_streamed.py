@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from datasets import Dataset, load_dataset
+from datasets import Dataset, IterableDataset, load_dataset
 from datasets.distributed import split_dataset_by_node
 from torch.utils.data import DataLoader
 
@@ -163,6 +163,8 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
 def test_rows_that_are_not_those_of_the_files_are_refused(what: str, folders: dict[str, Path]) -> None:
     """By what was done, with the way on; never other rows than the dataset would give."""
     change, message = REFUSED[what]
+    if what == "reshard" and not hasattr(IterableDataset, "reshard"):
+        pytest.skip("this release of datasets has no reshard")
     changed = change(load_dataset(str(folders["parquet"]), split="train", streaming=True))
 
     with pytest.raises(So2SatError, match=message) as caught:
