@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from so2sat_hf.convert.patches import Rows
-from so2sat_hf.convert.reading import READ_BYTES, chosen, damage_named, parquet_parts, step
+from so2sat_hf.convert.reading import CHECKED, READ_BYTES, chosen, damage_named, parquet_parts, step
 from so2sat_hf.hub.ranges import HubFile
 from so2sat_hf.load.ranged import RangedFile, footer, open_batches, rows_of_batches
 
@@ -171,7 +171,9 @@ def _tables(
         piece, content = next(fetched)
         with damage_named(file.name):
             stream = pa.PythonFile(RangedFile(file, content), "r")
-            opened = pq.ParquetFile(stream, metadata=known, pre_buffer=False, buffer_size=READ_BYTES)
+            opened = pq.ParquetFile(
+                stream, metadata=known, pre_buffer=False, buffer_size=READ_BYTES, **CHECKED
+            )
         with stream, opened:
             yield from chosen(parquet_parts(opened, piece.rows, columns), piece.rows, columns, name=file.name)
 

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from so2sat_hf.convert.reading import CHECKED
 from so2sat_hf.errors import So2SatError, SourceError
 
 COLUMNS = ("fold", "split", "id")
@@ -20,7 +21,7 @@ def read_folds(path: Path) -> pa.Table:
         SourceError: missing, damaged, or with other columns.
     """
     try:
-        found = pa.csv.read_csv(path) if path.suffix == ".csv" else pq.read_table(path)
+        found = pa.csv.read_csv(path) if path.suffix == ".csv" else pq.read_table(path, **CHECKED)
     except (OSError, pa.ArrowException) as error:
         raise SourceError(
             path, found=f"cannot be read ({str(error).splitlines()[0]})", expected="what `so2sat split` wrote"
