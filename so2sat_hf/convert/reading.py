@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from so2sat_hf.convert.patches import Rows
 from so2sat_hf.convert.records import TableFile
+from so2sat_hf.convert.views import check_kinds, sound
 from so2sat_hf.errors import SourceError
 
 PART_ROWS = 256
@@ -79,6 +80,7 @@ def chosen(
     done = 0
     with damage_named(name):
         for first, table in parts:
+            check_kinds(table.schema, columns)
             low, high = np.searchsorted(numbers, (first, first + len(table)))
             if low < high:
                 inside = numbers[low:high] - first
@@ -150,7 +152,7 @@ def step(num_wanted: int) -> int:
 def _arrow_parts(
     path: Path,
     rows: NDArray[np.int64],
-    columns: Sequence[str] | None,  # noqa: ARG001 (all are mapped, none is read)
+    columns: Sequence[str] | None,
 ) -> Iterator[tuple[int, pa.Table]]:
     """Yield (first row, rows) of every record batch: mapped, so that what nobody takes is not read."""
     first, last = 0, rows[-1] if len(rows) else -1
@@ -159,5 +161,6 @@ def _arrow_parts(
             if first > last:
                 return
             batch = file.get_batch(index)
-            yield first, pa.Table.from_batches([batch])
+            check_kinds(batch.schema, columns)
+            yield first, pa.Table.from_batches([sound(batch, columns)])
             first += len(batch)

@@ -130,7 +130,7 @@ def _prepare(work: Path, plan: dict[str, str]) -> None:
             shutil.rmtree(work)
         work.mkdir(parents=True, exist_ok=True)
         known.write_text(json.dumps(plan))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise FolderError(
             work, found=f"cannot be used ({error})", expected="a folder beside the map"
         ) from error

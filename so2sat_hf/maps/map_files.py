@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from so2sat_hf import facts
 from so2sat_hf.errors import So2SatError
 from so2sat_hf.facts.labels import palette, schemes
-from so2sat_hf.maps.geotiff import Band, Grid, Look, write_category_names, write_geotiff
+from so2sat_hf.maps.beside import write_category_names
+from so2sat_hf.maps.geotiff import Band, Grid, Look, write_geotiff
 from so2sat_hf.maps.smooth import NOTHING, entropy, smoothed
 from so2sat_hf.maps.styles import legend
 from so2sat_hf.maps.tiles import MapGrid, Tile

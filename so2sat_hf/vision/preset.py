@@ -17,24 +17,13 @@ linear       x                                Sentinel-1
 The value is then cut off at ``limits``, where a preset has some, and normalised: ``(value - mean) / std``.
 """
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from so2sat_hf import facts
 from so2sat_hf.errors import So2SatError
-
-UNITS = {
-    "sen1": ("dB", "asinh", "linear"),
-    "sen2": ("reflectance", "DN", "brightness"),
-}
-"""Units that a model may want a band of a sensor in."""
-
-SCALED = ("asinh", "brightness")
-"""Units with a divisor."""
-
-INTERPOLATIONS = ("bilinear", "bicubic")
+from so2sat_hf.vision.preset_check import LISTS, check, number
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +116,7 @@ class Preset:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
-        _check(self)
+        check(self)
 
     @property
     def bands(self) -> tuple[str, ...]:
@@ -229,10 +218,16 @@ def from_dict(plain: Mapping[str, Any], where: str = "preset") -> Preset:
         raise So2SatError(where, found=f"slots {values['slots']!r}", expected="a list of bands or tables")
     values.setdefault("title", values["name"])
     values["slots"] = tuple(_slot(slot, where) for slot in values["slots"])
-    for name in ("checkpoints", "extras", "sources"):
-        values[name] = tuple(values.get(name, ()))
-    values["ranges"] = tuple(_range(each, where) for each in values.get("ranges", ()))
+    for name in (*LISTS, "ranges"):
+        values[name] = tuple(_listed(values.get(name, ()), f"{where}, {name}"))
+    values["ranges"] = tuple(_range(each, where) for each in values["ranges"])
     return Preset(**values)
+
+
+def _listed(given: Any, where: str) -> Sequence[Any]:  # noqa: ANN401
+    if not isinstance(given, list | tuple):
+        raise So2SatError(where, found=repr(given), expected="a list")
+    return given
 
 
 def own_slots(bands: Iterable[str]) -> tuple[Slot, ...]:
@@ -241,9 +236,11 @@ def own_slots(bands: Iterable[str]) -> tuple[Slot, ...]:
 
 
 def _slot(given: str | Mapping[str, Any], where: str) -> Slot:
+    if not isinstance(given, str | Mapping):
+        raise So2SatError(f"{where}, a slot", found=repr(given), expected="a band or a table")
     values: dict[str, Any] = {"band": given} if isinstance(given, str) else dict(given)
     unknown = sorted(values.keys() - Slot.__dataclass_fields__.keys())
-    band = facts.band(values["band"]) if values.get("band") else None
+    band = facts.band(str(values["band"])) if values.get("band") else None
     if unknown or (band is None and not {"name", "unit", "fill"} <= values.keys()):
         raise So2SatError(
             f"{where}, slot {values.get('name', values.get('band'))}",
@@ -259,26 +256,20 @@ def _slot(given: str | Mapping[str, Any], where: str) -> Slot:
         values["band"] = None
     for name in ("mean", "std", "scale", "fill", "window", "wavelength_nm"):
         if values.get(name) is not None:
-            values[name] = _number(values[name], f"{where}, {name} of slot {values['name']}")
+            values[name] = number(values[name], f"{where}, {name} of slot {values['name']}")
     if values.get("limits") is not None:
         pair = values["limits"] if isinstance(values["limits"], list | tuple) else [values["limits"]]
         if len(pair) != 2:
             raise So2SatError(f"{where}, limits", found=repr(values["limits"]), expected="[low, high]")
-        values["limits"] = tuple(_number(value, f"{where}, limits") for value in pair)
+        values["limits"] = tuple(number(value, f"{where}, limits") for value in pair)
     return Slot(**values)
 
 
 def _range(given: Any, where: str) -> tuple[str, float, float]:  # noqa: ANN401
     if not isinstance(given, list | tuple) or len(given) != 3 or not isinstance(given[0], str):
         raise So2SatError(f"{where}, ranges", found=repr(given), expected="[band, low, high]")
-    low, high = (_number(value, f"{where}, ranges of {given[0]}") for value in given[1:])
+    low, high = (number(value, f"{where}, ranges of {given[0]}") for value in given[1:])
     return given[0], low, high
-
-
-def _number(value: Any, where: str) -> float:  # noqa: ANN401
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise So2SatError(where, found=repr(value), expected="a finite number")
-    return float(value)
 
 
 def _measured(preset: str, slot: Slot, known: Mapping[str, Any]) -> Slot:
@@ -305,49 +296,3 @@ def _measured(preset: str, slot: Slot, known: Mapping[str, Any]) -> Slot:
         return replace(slot, mean=mean, std=std)
     low, high = mean - slot.window * std, mean + slot.window * std
     return replace(slot, mean=low, std=high - low, limits=(low, high), window=None)
-
-
-def _check(preset: Preset) -> None:
-    names = [slot.name for slot in preset.slots]
-    problem = ""
-    if not names:
-        problem = "no slots"
-    elif len(set(names)) < len(names):
-        problem = f"two slots named {next(name for name in names if names.count(name) > 1)}"
-    elif not isinstance(preset.size, int) or preset.size < 1:
-        problem = f"size {preset.size!r}"
-    elif preset.interpolation not in INTERPOLATIONS:
-        problem = f"interpolation {preset.interpolation!r}"
-    elif not preset.bands:
-        problem = "empty slots alone"
-    if problem:
-        raise So2SatError(
-            f"preset {preset.name}",
-            found=problem,
-            expected="slots with names of their own, at least one with a band, a size in pixels, "
-            + " or ".join(INTERPOLATIONS),
-        )
-    for slot in preset.slots:
-        _check_slot(preset.name, slot)
-
-
-def _check_slot(preset: str, slot: Slot) -> None:
-    units = UNITS[facts.band(slot.band).sensor] if slot.band else sum(UNITS.values(), ())
-    rules = (
-        (slot.unit in units, f"unit {slot.unit!r}", " or ".join(units)),
-        (
-            (slot.unit in SCALED) == (slot.scale is not None),
-            f"scale {slot.scale}",
-            f"one for {' and '.join(SCALED)} alone",
-        ),
-        ((slot.band is None) == (slot.fill is not None), f"fill {slot.fill}", "one in an empty slot alone"),
-        ((slot.mean is None) == (slot.std is None), "mean or std alone", "both or none"),
-        (slot.std is None or slot.std > 0, f"std {slot.std}", "a positive number"),
-        (slot.scale is None or slot.scale > 0, f"scale {slot.scale}", "a positive number"),
-        (slot.band is not None or slot.mean is not None, "no mean and std", "both in an empty slot"),
-        (slot.window is None or (slot.mean is None and slot.window > 0), f"window {slot.window}", "no mean"),
-        (slot.limits is None or slot.limits[0] < slot.limits[1], f"limits {slot.limits}", "low < high"),
-    )
-    for is_right, found, expected in rules:
-        if not is_right:
-            raise So2SatError(f"preset {preset}, slot {slot.name}", found=found, expected=expected)
