@@ -74,7 +74,7 @@ class Membership:
         part = path.with_name(f"{path.name}.part")
         pq.write_table(
             pa.table(columns),
-            part,
+            part.absolute(),  # Arrow takes `a:b` for an address
             compression="zstd",
             use_dictionary=["file", "label", *self.members],
             column_encoding={"row": "DELTA_BINARY_PACKED"},

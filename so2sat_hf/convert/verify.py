@@ -92,8 +92,8 @@ def verify(
 ) -> Verification:
     """Check a built folder: hashes and schema of every file, and every value against its source.
 
-    The sha256 of the manifest tells of every byte that was changed since the build. Readers alone tell of most in
-    Parquet files, whose pages have checksums, and of few in Arrow files, which are mapped as they lie.
+    The sha256 of the manifest tells of every byte that was changed since the build. Readers alone tell of
+    most in Parquet files, whose pages have checksums, and of few in Arrow files, which are mapped as is.
 
     Args:
         folder: what ``so2sat build`` wrote.

@@ -62,5 +62,8 @@ class Predictions:
             pa.FixedSizeListArray.from_arrays(values, NUM_CLASSES),
         )
         pq.write_table(
-            pa.table(list(columns), schema=SCHEMA), path, compression="zstd", write_page_checksum=True
+            pa.table(list(columns), schema=SCHEMA),
+            path.absolute(),
+            compression="zstd",
+            write_page_checksum=True,
         )

@@ -10,10 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import rasterio
+from click.testing import CliRunner
 from fuzzing.base import linked, made, replaced
 from fuzzing.tables import forge
 
 from so2sat_hf import facts
+from so2sat_hf.cli import cli
 from so2sat_hf.convert.manifest import Manifest
 from so2sat_hf.convert.statistics import parse_statistics
 from so2sat_hf.convert.unpack import sha256_of
@@ -22,6 +24,7 @@ from so2sat_hf.convert.views import sound
 from so2sat_hf.errors import FolderError, So2SatError, SourceError
 from so2sat_hf.load.by_id import patches
 from so2sat_hf.load.columns import Strings
+from so2sat_hf.load.folds import read_fold
 from so2sat_hf.load.stream import PatchStream
 from so2sat_hf.load.table import PatchTable
 from so2sat_hf.maps.browse import browse_page
@@ -225,3 +228,32 @@ def test_classes_of_a_model_may_be_anything() -> None:
 
     with pytest.raises(So2SatError, match="17 classes"):
         class_order(dict(enumerate([{}, [], 3, *facts.class_names()[3:]])))
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"id": pa.array([b"\xff", b"a"])}, "cannot be read"),
+        ({"fold": pa.array([0, None])}, "1 nulls in fold"),
+        ({"fold": pa.array(["x", "y"])}, "cannot be read"),
+    ],
+)
+def test_tables_of_folds_are_checked(tmp_path: Path, columns: dict[str, pa.Array], message: str) -> None:
+    """Also a row without fold, which would be in none."""
+    path = tmp_path / "folds.parquet"
+    pa.parquet.write_table(
+        pa.table({"fold": [0, 1], "split": ["train", "test"], "id": ["a", "b"]} | columns), path
+    )
+
+    with pytest.raises(SourceError, match=message):
+        read_fold(path, 0)
+
+
+def test_a_colon_in_a_name_is_no_address(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Arrow would look for a file system called EPSG."""
+    monkeypatch.chdir(tmp_path)
+
+    result = CliRunner().invoke(cli, ["split", str(made(base, "out")), "-o", "EPSG:4326", "--folds", "2"])
+
+    assert result.exit_code == 0, result.output
+    assert read_fold(tmp_path / "EPSG:4326", 0)
