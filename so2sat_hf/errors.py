@@ -20,6 +20,9 @@ CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{20,}")
 """A token of the Hugging Face Hub, wherever a message may have it from."""
 
+LONGEST = 800
+"""Characters of each part of a message."""
+
 
 class So2SatError(Exception):
     """An error a user can act on: the thing, what was found, what was expected, and the way out."""
@@ -33,11 +36,11 @@ class So2SatError(Exception):
             expected: what would have been right.
             remedy: what the user can do.
         """
-        self.thing = str(thing)
-        self.found = found
-        self.expected = expected
+        self.thing = _short(str(thing))
+        self.found = _short(found)
+        self.expected = _short(expected)
         self.remedy = remedy
-        super().__init__(self.thing, found, expected, remedy)
+        super().__init__(self.thing, self.found, self.expected, remedy)
 
     def __str__(self) -> str:
         text = f"{self.thing}: {self.found}"
@@ -50,6 +53,11 @@ class So2SatError(Exception):
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle with the keyword arguments, so that worker processes can raise it."""
         return _rebuild, (type(self), self.thing, self.found, self.expected, self.remedy)
+
+
+def _short(text: str) -> str:
+    """Return a text without its middle if it is long: what was found may be a whole file."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"
 
 
 def _rebuild(kind: type[So2SatError], thing: str, found: str, expected: str, remedy: str) -> So2SatError:

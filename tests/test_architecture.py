@@ -119,13 +119,24 @@ PURE = {
     "load/selection",
     *(
         f"convert/{name}"
-        for name in ("blueprint", "cells", "check", "decode", "moments", "options", "patches", "plan")
+        for name in (
+            "blueprint",
+            "cells",
+            "check",
+            "decode",
+            "limits",
+            "moments",
+            "options",
+            "patches",
+            "plan",
+        )
     ),
-    *(f"convert/{name}" for name in ("records", "encode")),
+    *(f"convert/{name}" for name in ("records", "encode", "statistics", "views")),
     *(f"companions/{name}" for name in ("brightness", "footprint", "index", "match", "mini", "planners")),
     *(f"companions/{name}" for name in ("published", "sketch", "summary")),
     "vision/augmentation",
     "vision/preset",
+    "vision/preset_check",
     "vision/preset_file",
     "training/metrics",
     *(f"maps/{name}" for name in ("neighbours", "resplit", "styles", "distance_picture", "smooth", "tiles")),

@@ -191,7 +191,8 @@ def split(data: str, *, output: Path, by: str, folds: int, buffer: float, block:
 
             csv.write_csv(table, output)
         else:
-            pq.write_table(table, output, compression="zstd")
+            where = output.absolute()  # Arrow takes `a:b` for an address
+            pq.write_table(table, where, compression="zstd", write_page_checksum=True)
     except OSError as error:
         raise FolderError(output, found=error.strerror or str(error), expected="a file to write") from error
     rows = [[str(each), f"{len(found.train(each)):,}", f"{len(found.test(each)):,}"] for each in range(folds)]

@@ -126,4 +126,5 @@ def _parquet_writer(sink: Any, schema: pa.Schema, dictionary: tuple[str, ...]) -
         use_dictionary=[name for name in dictionary if name in schema.names],
         write_statistics=[*(name for name in schema.names if name not in unfiltered), *bounds],
         write_page_index=True,
+        write_page_checksum=True,
     )

@@ -102,6 +102,7 @@ class RgbEncoder:
             use_dictionary=[name for name in plain if name != "id"],
             write_statistics=plain,
             write_page_index=True,
+            write_page_checksum=True,
         )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from so2sat_hf.convert.cells import CULTURE_10, LAYOUTS, Cell
+from so2sat_hf.convert.limits import MOST_ROWS
 from so2sat_hf.convert.patches import COLUMNS, GEO_COLUMNS
 from so2sat_hf.errors import FolderError
 
@@ -31,6 +32,10 @@ def check(manifest: Any, name: str) -> None:  # noqa: ANN401 (a Manifest, which 
         raise ValueError("unknown layout")
     if not all(_is_count(number) for number in _numbers(manifest)):
         raise TypeError("counts that are not whole numbers")
+    if sum(cell.rows for cell in manifest.cells.values()) > MOST_ROWS:
+        raise ValueError(f"more than {MOST_ROWS:,} patches")
+    if any(file.rows > MOST_ROWS for companion in manifest.companions for file in companion.files):
+        raise ValueError(f"a companion of more than {MOST_ROWS:,} patches")
     if not all(isinstance(error, float) for error in manifest.rounding.values()):
         raise TypeError("rounding that is not a number")
     words = (manifest.package_version, manifest.geolocation or "", *(each.name for each in manifest.sources))
@@ -50,7 +55,7 @@ def check(manifest: Any, name: str) -> None:  # noqa: ANN401 (a Manifest, which 
 
 
 def _is_count(number: object) -> bool:
-    return isinstance(number, int) and number >= 0
+    return type(number) is int and number >= 0
 
 
 def _numbers(manifest: Any) -> Iterator[Any]:  # noqa: ANN401

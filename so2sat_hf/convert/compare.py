@@ -63,7 +63,7 @@ class Comparison:
         return None
 
     def _pixels(self, sensor: str) -> Iterator[str]:
-        stored = to_array(self.table.column(sensor).combine_chunks())
+        stored = to_array(self.table.column(sensor).combine_chunks(), sensor)
         for first, raw in self.file.raw_chunks(sensor, self.rows):
             chunk = stored[first : first + len(raw)].transpose(0, 2, 3, 1)
             decoded = published_value(chunk) if sensor == "sen2" else chunk

@@ -27,6 +27,7 @@ def parquet_writer(sink: Any, schema: pa.Schema) -> pq.ParquetWriter:  # noqa: A
         use_dictionary=[f"sen2{LEAF}", "city", "epsg", "label"],
         write_statistics=[name for name in schema.names if name not in PIXELS],
         write_page_index=True,
+        write_page_checksum=True,
     )
 
 

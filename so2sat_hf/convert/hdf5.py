@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from so2sat_hf.convert.decode import CHUNK_ROWS, Decoder
 from so2sat_hf.convert.geolocation import RawGeo, generation, locate
+from so2sat_hf.convert.limits import check_dataset
 from so2sat_hf.convert.patches import GEO_COLUMNS, GeoBlock, PatchBlock, Rows, row_id
 from so2sat_hf.errors import SourceError
 
@@ -50,7 +51,7 @@ def _dataset(file: h5py.File, path: Path, key: str) -> h5py.Dataset:
     """Return a dataset that lies in this very file.
 
     Raises:
-        SourceError: missing, not a dataset, or kept in another file.
+        SourceError: missing, not a dataset, kept in another file, or larger than the file can hold.
     """
     keys = list(file.keys())
     if key not in keys:
@@ -68,6 +69,9 @@ def _dataset(file: h5py.File, path: Path, key: str) -> h5py.Dataset:
     if dataset.is_virtual or dataset.external:
         kind = "a virtual dataset" if dataset.is_virtual else "stored in another file"
         raise SourceError(path, found=f"{key!r} is {kind}", expected="a dataset in the file itself")
+    shape, stored = dataset.shape or (), dataset.id.get_storage_size()
+    itemsize = dataset.dtype.itemsize
+    check_dataset(path, key, shape=shape, itemsize=itemsize, stored=stored, chunk=dataset.chunks)
     return dataset
 
 

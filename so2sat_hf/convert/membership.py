@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from so2sat_hf.convert.cells import CULTURE_10, MEMBERSHIP, VERSION_3_SPLITS, Cell
 from so2sat_hf.convert.patches import FILE_OF_SPLIT, SPLIT_OF_FILE, Rows, Source
+from so2sat_hf.convert.reading import CHECKED
 from so2sat_hf.errors import SourceError
 
 TEST, TRAIN, NEITHER = 0, 1, 2
@@ -73,10 +74,11 @@ class Membership:
         part = path.with_name(f"{path.name}.part")
         pq.write_table(
             pa.table(columns),
-            part,
+            part.absolute(),  # Arrow takes `a:b` for an address
             compression="zstd",
             use_dictionary=["file", "label", *self.members],
             column_encoding={"row": "DELTA_BINARY_PACKED"},
+            write_page_checksum=True,
         )
         part.replace(path)
 
@@ -90,7 +92,7 @@ def read_membership(path: Path) -> Membership:
     if not path.is_file():
         raise SourceError(path, found="no such file", expected="a table that `so2sat match` wrote")
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(path, **CHECKED)
         files = table.column("file").cast(pa.string()).to_pylist()
         stems = [stem for stem in SPLIT_OF_FILE if stem in set(files)]
         rows = {stem: files.count(stem) for stem in stems}

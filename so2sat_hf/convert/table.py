@@ -12,6 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from so2sat_hf import facts
+from so2sat_hf.convert import views
 from so2sat_hf.convert.patches import (
     COLUMNS,
     DN_PER_REFLECTANCE,
@@ -20,10 +21,11 @@ from so2sat_hf.convert.patches import (
     GeoBlock,
     PatchBlock,
 )
-from so2sat_hf.errors import LossyError, So2SatError
+from so2sat_hf.errors import LossyError, So2SatError, SourceError
 
-NUM_BANDS = {"sen1": 8, "sen2": 10}
+NUM_BANDS = views.NUM_BANDS
 SEN2_DTYPES = ("float32", "uint16")
+NUM_CLASSES = 17
 
 
 def features(columns: tuple[str, ...] = COLUMNS, *, sen2_dtype: str = "float32") -> Any:  # noqa: ANN401
@@ -148,7 +150,7 @@ def stores_digital_numbers(schema: pa.Schema) -> bool:
 
 
 def _value_type(kind: pa.DataType) -> pa.DataType:
-    kind = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
+    kind = views.storage_type(kind)
     while pa.types.is_list(kind):
         kind = kind.value_type
     return kind
@@ -159,9 +161,18 @@ def to_block(table: pa.Table) -> PatchBlock:
 
     Args:
         table: rows of a built file, with ``id`` and ``label`` at least.
+
+    Raises:
+        SourceError: nulls, patches of another shape, or no such class.
     """
     columns = {name: table.column(name).combine_chunks() for name in table.column_names}
-    sen2 = to_array(columns["sen2"]) if "sen2" in columns else None
+    for name, column in columns.items():
+        if column.null_count:
+            raise SourceError(f"column {name}", found=f"{column.null_count:,} nulls", expected="a value each")
+    label = columns["label"].to_numpy()
+    if len(label) and not 0 <= label.min() <= label.max() < NUM_CLASSES:
+        raise SourceError("column label", found=f"{label.min()} to {label.max()}", expected="0 to 16")
+    sen2 = to_array(columns["sen2"], "sen2") if "sen2" in columns else None
     if sen2 is not None and sen2.dtype == np.uint16:
         sen2 = (sen2 / DN_PER_REFLECTANCE).astype(np.float32)
     geo = None
@@ -170,17 +181,25 @@ def to_block(table: pa.Table) -> PatchBlock:
         geo = GeoBlock(city=columns["city"].to_pylist(), **numbers)
     return PatchBlock(
         ids=columns["id"].to_pylist(),
-        label=columns["label"].to_numpy(),
-        sen1=to_array(columns["sen1"]) if "sen1" in columns else None,
+        label=label,
+        sen1=to_array(columns["sen1"], "sen1") if "sen1" in columns else None,
         sen2=sen2,
         geo=geo,
     )
 
 
-def to_array(column: pa.Array) -> NDArray[Any]:
-    """Array3D column of n patches -> (n, c, 32, 32), a view of the Arrow buffer."""
-    array = column.storage if isinstance(column, pa.ExtensionArray) else column
-    num_rows = len(array)
-    for _ in range(3):
-        array = array.flatten()
-    return array.to_numpy(zero_copy_only=False).reshape(num_rows, -1, PATCH_SIZE, PATCH_SIZE)
+def to_array(column: pa.Array, name: str = "pixels") -> NDArray[Any]:
+    """Array3D column of n patches -> (n, c, 32, 32), a view of the Arrow buffer.
+
+    Args:
+        column: of a built file.
+        name: of it; of ``sen1`` and ``sen2`` the number of bands is known.
+
+    Raises:
+        SourceError: nulls, or patches of another shape.
+    """
+    values = views.view(column, name)
+    shape = (NUM_BANDS.get(name, values.shape[1]), PATCH_SIZE, PATCH_SIZE)
+    if values.shape[1:] != shape:
+        raise SourceError(f"column {name}", found=f"patches of shape {values.shape[1:]}", expected=f"{shape}")
+    return values

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from so2sat_hf.convert.limits import check_packed
 from so2sat_hf.errors import FolderError, SourceError
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -49,6 +50,7 @@ def unpacked_size(path: Path) -> int:
         ) from error
     if size is None:
         raise SourceError(path, found="no HDF5 file inside", expected="a gzipped HDF5 file")
+    check_packed(path, claimed=size, stored=path.stat().st_size)
     return size
 
 

@@ -26,6 +26,15 @@ from so2sat_hf.convert.table import schema
 from so2sat_hf.convert.unpack import sha256_of
 from so2sat_hf.errors import So2SatError
 
+UNREADABLE = (
+    *(OSError, ValueError, IndexError, KeyError, TypeError, AttributeError, RecursionError),
+    yaml.YAMLError,
+)
+"""What comes of a README that is something else."""
+
+LONGEST_HEAD = 1 << 20
+"""Characters of YAML; a README of all configs has some ten thousand. More would take minutes to read."""
+
 MAX_PROBLEMS = 10
 """Differences reported per shard; the first ones tell what is the matter."""
 
@@ -82,6 +91,9 @@ def verify(
     progress: Callable[[int], None] | None = None,
 ) -> Verification:
     """Check a built folder: hashes and schema of every file, and every value against its source.
+
+    The sha256 of the manifest tells of every byte that was changed since the build. Readers alone tell of
+    most in Parquet files, whose pages have checksums, and of few in Arrow files, which are mapped as is.
 
     Args:
         folder: what ``so2sat build`` wrote.
@@ -140,7 +152,7 @@ def _check_folder(folder: Path, manifest: Manifest) -> Iterator[str]:
     try:
         head = _head((folder / README).read_text())
         current = all(manifest.digest in config["description"] for config in head["configs"])
-    except (OSError, ValueError, IndexError, KeyError, TypeError, yaml.YAMLError):
+    except UNREADABLE:
         yield f"{README}: missing or without the YAML that load_dataset reads"
         return
     wanted = readme.head(manifest)
@@ -152,7 +164,10 @@ def _check_folder(folder: Path, manifest: Manifest) -> Iterator[str]:
 
 def _head(readme: str) -> Any:  # noqa: ANN401
     """Return the YAML of a README."""
-    return yaml.safe_load(readme.split("---\n")[1])
+    text = readme.split("---\n")[1]
+    if len(text) > LONGEST_HEAD:
+        raise ValueError(f"{len(text):,} characters of YAML")
+    return yaml.safe_load(text)
 
 
 def _check_splits(manifest: Manifest, against: RawSource | None) -> Iterator[str]:
@@ -210,7 +225,7 @@ def _check_file(task: _Task) -> _Finding:
         return _compared(task, finding)
     except So2SatError as error:
         finding.problems.append(str(error))
-    except (ValueError, pa.ArrowException) as error:
+    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
         finding.problems.append(f"{task.path}: cannot be decoded ({error})")
     return finding
 

@@ -39,7 +39,8 @@ configs:
 """README while files get their names: ``load_dataset`` reads it and finds nothing, rather than a mixture."""
 
 PICTURES = "pictures/classes.png"
-SPLIT = "(train|validation|test)"
+SPLITS = ("train", "validation", "test")
+SPLIT = f"({'|'.join(SPLITS)})"
 SUFFIX = "(parquet|arrow)"
 OUR_FILE = re.compile(
     rf"(data/{SPLIT}/([a-z0-9]+-)?|rgb/{SPLIT}-)[0-9]{{5}}-of-[0-9]{{5}}\.{SUFFIX}|(index|mini)/{SPLIT}\.{SUFFIX}|{re.escape(PICTURES)}"
@@ -244,6 +245,15 @@ def check_output(out: Path) -> None:
                 else "choose another folder"
             ),
         )
+    folders = (*FOLDERS, *(f"{name}/{split}" for name in FOLDERS for split in SPLITS))
+    for path in (out / name for name in (WORK, *folders)):
+        if path.is_symlink():
+            raise FolderError(
+                path,
+                found=f"a link to {path.readlink()}",
+                expected="a folder: files of a build go nowhere else",
+                remedy="remove the link, or choose another folder",
+            )
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """What a dataset card tells of: a built folder, or the published dataset as far as facts know it. Pure."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +12,7 @@ from so2sat_hf.convert.manifest import STATISTICS, Manifest
 from so2sat_hf.convert.patches import COLUMNS, FILE_OF_SPLIT, SourceRecord
 from so2sat_hf.convert.plan import SUFFIX
 from so2sat_hf.convert.readme import SENSORS, WHAT, Config, configs, patterns, view
+from so2sat_hf.convert.statistics import parse_statistics
 from so2sat_hf.convert.table import features
 
 PICTURE = "pictures/classes.png"
@@ -118,7 +118,7 @@ def of_build(manifest: Manifest, texts: Mapping[str, str]) -> Contents:
         package_version=manifest.package_version,
         rounding=manifest.rounding,
         left_out=manifest.left_out,
-        statistics=json.loads(texts.get(STATISTICS, "{}")),
+        statistics=parse_statistics(texts[STATISTICS], "the folder") if STATISTICS in texts else {},
     )
 
 

@@ -156,7 +156,7 @@ def _read_origin(note: Path) -> Origin:
     """Return what an earlier run has kept; nothing if it is absent or cannot be read."""
     try:
         origin = Origin(**json.loads(note.read_text()))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return Origin()
     texts = (origin.etag, origin.modified, origin.linked)
     return origin if all(isinstance(text, str | None) for text in texts) else Origin()

@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from so2sat_hf.convert.patches import Rows
-from so2sat_hf.convert.reading import READ_BYTES, chosen, damage_named, parquet_parts, step
+from so2sat_hf.convert.reading import CHECKED, READ_BYTES, chosen, damage_named, parquet_parts, step
+from so2sat_hf.convert.views import sound
 from so2sat_hf.hub.ranges import HubFile
 from so2sat_hf.load.ranged import RangedFile, footer, open_batches, rows_of_batches
 
@@ -171,7 +172,9 @@ def _tables(
         piece, content = next(fetched)
         with damage_named(file.name):
             stream = pa.PythonFile(RangedFile(file, content), "r")
-            opened = pq.ParquetFile(stream, metadata=known, pre_buffer=False, buffer_size=READ_BYTES)
+            opened = pq.ParquetFile(
+                stream, metadata=known, pre_buffer=False, buffer_size=READ_BYTES, **CHECKED
+            )
         with stream, opened:
             yield from chosen(parquet_parts(opened, piece.rows, columns), piece.rows, columns, name=file.name)
 
@@ -183,5 +186,5 @@ def _arrow_parts(file: HubFile, rows: Numbers, columns: Sequence[str]) -> Iterat
         for number, count in enumerate(rows_of_batches(file)):
             low, high = np.searchsorted(rows, (first, first + count))
             if low < high:
-                yield first, pa.Table.from_batches([reader.get_batch(number)])
+                yield first, pa.Table.from_batches([sound(reader.get_batch(number))])
             first += count

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from so2sat_hf.convert.patches import PATCH_SIZE
 from so2sat_hf.convert.table import NUM_BANDS
+from so2sat_hf.convert.views import is_list, is_string, numbers, storage_type, view
 from so2sat_hf.errors import So2SatError, SourceError
-from so2sat_hf.load.selection import Wanted, is_list, is_number, is_string, storage_type
+from so2sat_hf.load.selection import Wanted
 
 Batch = dict[str, NDArray[Any]]
 """Column -> values of b patches."""
@@ -24,76 +25,9 @@ Values: TypeAlias = NDArray[Any] | pa.Array
 """Values of a column: pixels or numbers as an array, strings as Arrow has them."""
 
 
-def view(column: pa.Array, name: str = "pixels") -> NDArray[Any]:
-    """Return an Array3D column of n patches as (n, c, h, w), read-only, without a copy.
-
-    Args:
-        column: ``datasets``' extension array, or nested lists; may be a slice.
-        name: of the column, for errors.
-
-    Raises:
-        SourceError: there are nulls, patches of different shapes, or something else than numbers.
-    """
-    array = column.storage if isinstance(column, pa.ExtensionArray) else column
-    shape = [len(array)]
-    for _ in range(3):
-        if not is_list(array.type):
-            raise _not_pixels(name, f"type {column.type}")
-        if array.null_count:
-            raise _not_pixels(name, f"{array.null_count:,} nulls")
-        length, array = _level(array, name)
-        shape.append(length)
-    if array.null_count or not is_number(array.type):
-        raise _not_pixels(name, f"{array.null_count:,} null pixels" if array.null_count else str(column.type))
-    if not len(array):  # no row tells the shape
-        shape = [shape[0], NUM_BANDS.get(name, 0), PATCH_SIZE, PATCH_SIZE]
-    try:
-        values = _plain(array).reshape(shape)
-    except ValueError as error:
-        raise _not_pixels(name, str(error)) from error
-    values.flags.writeable = False
-    return values
-
-
-def _plain(array: pa.Array) -> NDArray[Any]:
-    """Return numbers without nulls as they lie in memory; ``to_numpy`` would import pandas, 0.2 s."""
-    dtype = np.dtype(array.type.to_pandas_dtype())
-    if not len(array):
-        return np.empty(0, dtype)
-    return np.frombuffer(array.buffers()[-1], dtype, len(array), array.offset * dtype.itemsize)
-
-
-def _level(array: pa.Array, name: str) -> tuple[int, pa.Array]:
-    """Return how long each of these lists is, and what is in them."""
-    if not len(array):
-        return 0, array.values.slice(0, 0)
-    offsets = _plain(array.offsets)
-    length = int(offsets[1] - offsets[0])
-    if not (np.diff(offsets) == length).all():
-        raise _not_pixels(name, "lists of different lengths")
-    return length, array.values.slice(offsets[0], offsets[-1] - offsets[0])
-
-
-def _not_pixels(name: str, found: str) -> SourceError:
-    return SourceError(
-        f"column {name}", found=found, expected="numbers (bands, rows, columns), all patches of one shape"
-    )
-
-
 def views(column: pa.ChunkedArray, name: str = "pixels") -> list[NDArray[Any]]:
     """Return :func:`view` of each chunk."""
     return [view(chunk, name) for chunk in column.chunks]
-
-
-def numbers(column: pa.Array, name: str = "numbers") -> NDArray[Any]:
-    """Return a column of n numbers as (n,), without a copy.
-
-    Raises:
-        SourceError: there are nulls.
-    """
-    if column.null_count:
-        raise SourceError(f"column {name}", found=f"{column.null_count:,} nulls", expected="a value each")
-    return _plain(column)
 
 
 def strings(column: pa.Array, rows: NDArray[np.int64], name: str = "strings") -> NDArray[Any]:
@@ -258,11 +192,12 @@ def scatter(
         if isinstance(parts[0], pa.Array):
             room[positions] = strings(pa.chunked_array(parts), rows, name)
             continue
-        if any(part.dtype != room.dtype or part.shape[2:] != room.shape[2:] for part in parts):
+        bands = (NUM_BANDS[name],) if name in wanted.bands else ()
+        if any((part.dtype, *part.shape[1:]) != (room.dtype, *bands, *room.shape[2:]) for part in parts):
             raise SourceError(
                 f"column {name}",
                 found=f"{parts[0].dtype} of shape {parts[0].shape[1:]}",
-                expected=f"{room.dtype} of shape {room.shape[1:]}, as in the files before",
+                expected=f"{room.dtype} of shape {room.shape[1:]}, as in every file",
             )
         if name in wanted.bands:
             gather(parts, starts, rows, wanted.bands[name], room, positions=positions)

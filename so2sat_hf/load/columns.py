@@ -11,9 +11,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from so2sat_hf.convert.table import NUM_BANDS
+from so2sat_hf.convert.views import numbers, view
 from so2sat_hf.errors import SourceError
-from so2sat_hf.load.arrays import as_index, copy_rows, need_torch, numbers, starts_of, strings, view
+from so2sat_hf.load.arrays import as_index, copy_rows, need_torch, starts_of, strings
 from so2sat_hf.load.selection import Wanted, dtypes
+
+REMEDY = "`so2sat verify` tells which files are damaged; build or copy them again"
 
 
 class Column(Protocol):
@@ -84,7 +87,14 @@ class Strings:
     @cached_property
     def values(self) -> pa.Array:
         """All of them, as Arrow has them: 20 bytes each or so."""
-        return _whole(self.column)
+        whole = _whole(self.column)
+        try:
+            whole.validate(full=True)
+        except pa.ArrowException as error:
+            raise SourceError(
+                f"column {self.name}", found=f"damaged ({error})", expected="strings", remedy=REMEDY
+            ) from error
+        return whole
 
     def one(self, row: int) -> Any:  # noqa: ANN401
         """Return the string of a row."""

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from so2sat_hf.convert.manifest import Manifest
 from so2sat_hf.convert.patches import Rows
 from so2sat_hf.convert.plan import SUFFIX
-from so2sat_hf.convert.reading import READ_BYTES, damage_named, read_rows
+from so2sat_hf.convert.reading import CHECKED, READ_BYTES, damage_named, read_rows
 from so2sat_hf.convert.records import TableFile
 from so2sat_hf.errors import So2SatError
 from so2sat_hf.hub.address import parse_address
@@ -89,7 +89,9 @@ class LocalPlace(Place):
         """Open a Parquet file."""
         with damage_named(self.where(path)):
             footer = _local_footer(self, path)
-            return pq.ParquetFile(self.path / path, metadata=footer, pre_buffer=False, buffer_size=READ_BYTES)
+            return pq.ParquetFile(
+                self.path / path, metadata=footer, pre_buffer=False, buffer_size=READ_BYTES, **CHECKED
+            )
 
     def batches(self, path: str, columns: Sequence[str] | None = None) -> pa.RecordBatchFileReader:  # noqa: ARG002
         """Map an Arrow file."""

@@ -7,9 +7,11 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from so2sat_hf.convert.reading import CHECKED
 from so2sat_hf.errors import So2SatError, SourceError
 
 COLUMNS = ("fold", "split", "id")
+SCHEMA = pa.schema([("fold", pa.int64()), ("split", pa.string()), ("id", pa.string())])
 SPLITS = ("train", "validation", "test")
 
 
@@ -20,15 +22,20 @@ def read_folds(path: Path) -> pa.Table:
         SourceError: missing, damaged, or with other columns.
     """
     try:
-        found = pa.csv.read_csv(path) if path.suffix == ".csv" else pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
+        found = pa.csv.read_csv(path) if path.suffix == ".csv" else pq.read_table(path, **CHECKED)
+        missing = [name for name in COLUMNS if name not in found.column_names]
+        if missing:
+            raise SourceError(path, found=f"no column {missing[0]}", expected=", ".join(COLUMNS))
+        table = found.select(list(COLUMNS)).cast(SCHEMA)
+    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+        said = str(error).splitlines() or [type(error).__name__]
         raise SourceError(
-            path, found=f"cannot be read ({str(error).splitlines()[0]})", expected="what `so2sat split` wrote"
+            path, found=f"cannot be read ({said[0]})", expected="what `so2sat split` wrote"
         ) from error
-    missing = [name for name in COLUMNS if name not in found.column_names]
-    if missing:
-        raise SourceError(path, found=f"no column {missing[0]}", expected=", ".join(COLUMNS))
-    return found.select(list(COLUMNS))
+    for name in COLUMNS:
+        if table[name].null_count:
+            raise SourceError(path, found=f"{table[name].null_count:,} nulls in {name}", expected="none")
+    return table
 
 
 def read_fold(path: Path, fold: int) -> dict[str, pa.ChunkedArray]:
@@ -45,8 +52,4 @@ def read_fold(path: Path, fold: int) -> dict[str, pa.ChunkedArray]:
         raise So2SatError(f"fold {fold}", found=f"not in {path}", expected=known)
     mine = table.filter(pa.array(folds == fold))
     names = np.array(mine["split"].to_pylist())
-    return {
-        split: mine["id"].filter(pa.array(names == split)).cast(pa.string())
-        for split in SPLITS
-        if (names == split).any()
-    }
+    return {split: mine["id"].filter(pa.array(names == split)) for split in SPLITS if (names == split).any()}

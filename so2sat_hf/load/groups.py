@@ -8,6 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from so2sat_hf.convert.reading import damage_named
+from so2sat_hf.convert.views import check_kinds, sound
 from so2sat_hf.errors import So2SatError
 from so2sat_hf.load.files import Group, Place
 from so2sat_hf.load.ids import Ids, rows_with
@@ -48,6 +49,7 @@ class GroupReader:
     def _parquet(self, path: str, group: Group, job: Job) -> Iterator[tuple[int, pa.RecordBatch]]:
         first = 0
         with self.place.parquet(path) as file:
+            check_kinds(file.schema_arrow, self.columns)
             parts = file.iter_batches(PART_ROWS, [group.number], list(self.columns), use_threads=False)
             while first <= job.rows[-1]:
                 part = [next(parts, None)]
@@ -58,7 +60,8 @@ class GroupReader:
 
     def _arrow(self, path: str, group: Group, job: Job) -> Iterator[tuple[int, pa.RecordBatch]]:
         with self.place.batches(path, self.columns) as file:
-            batch = file.get_batch(group.number)
+            check_kinds(file.schema, self.columns)
+            batch = sound(file.get_batch(group.number), self.columns)
             for first in range(0, int(job.rows[-1]) + 1, PART_ROWS):
                 yield first, batch.slice(first, PART_ROWS)
 

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from so2sat_hf.convert.patches import Rows
 from so2sat_hf.convert.plan import SUFFIX
-from so2sat_hf.convert.reading import damage_named
+from so2sat_hf.convert.reading import CHECKED, damage_named
 from so2sat_hf.convert.records import TableFile
 from so2sat_hf.hub.address import Address
 from so2sat_hf.hub.dataset import open_dataset
@@ -67,7 +67,7 @@ class HubPlace(Place):
         """Open a Parquet file."""
         file = self.file(path)
         with damage_named(file.name):
-            return pq.ParquetFile(self.open(path), metadata=footer(file), pre_buffer=True)
+            return pq.ParquetFile(self.open(path), metadata=footer(file), pre_buffer=True, **CHECKED)
 
     def batches(self, path: str, columns: Sequence[str] | None = None) -> pa.RecordBatchFileReader:
         """Open an Arrow file."""

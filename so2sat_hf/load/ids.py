@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pyarrow import csv
 
+from so2sat_hf.convert.reading import CHECKED
 from so2sat_hf.errors import So2SatError, SourceError
 
 Ids: TypeAlias = Any
@@ -58,7 +59,7 @@ def _read_file(path: Path) -> pa.Table:
         )
     try:
         if path.suffix == ".parquet":
-            return pq.read_table(path, columns=["id"])
+            return pq.read_table(path, columns=["id"], **CHECKED)
         options = csv.ConvertOptions(include_columns=["id"], column_types={"id": pa.string()})
         return csv.read_csv(path, convert_options=options)
     except (OSError, KeyError, pa.ArrowException) as error:

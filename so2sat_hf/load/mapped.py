@@ -1,6 +1,7 @@
 """A split as one Arrow table on memory-mapped files: of a built folder, or of a ``datasets.Dataset``."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from so2sat_hf.convert.manifest import Manifest
+from so2sat_hf.convert.views import check_kinds
 from so2sat_hf.errors import FolderError, So2SatError, SourceError
 
 REMEDY = "`so2sat verify` tells which files are damaged; build or copy them again"
@@ -96,7 +98,9 @@ def _open_folder(folder: Path, split: str) -> Mapped:
         )
     if split not in manifest.split_names:
         raise FolderError(folder, found=f"no split {split!r}", expected=", ".join(manifest.split_names))
-    tables = [_map_file(folder / shard.path, shard.rows) for shard in manifest.shards_of(split)]
+    tables = [
+        _map_file(folder / shard.path, shard.rows, manifest.columns) for shard in manifest.shards_of(split)
+    ]
     try:
         table = pa.concat_tables(tables)
     except pa.ArrowException as error:
@@ -104,12 +108,14 @@ def _open_folder(folder: Path, split: str) -> Mapped:
     return Mapped(f"{folder} ({split})", table, None, (folder.resolve(), split, manifest.digest))
 
 
-def _map_file(path: Path, rows: int) -> pa.Table:
+def _map_file(path: Path, rows: int, columns: Sequence[str]) -> pa.Table:
     """Return all record batches of a file, of which nothing is read yet."""
     try:
         with pa.memory_map(str(path)) as stream, pa.ipc.open_file(stream) as file:
             table = file.read_all()
-    except (OSError, pa.ArrowException) as error:
+        check_kinds(table.schema, columns)
+        table.validate()
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise SourceError(path, found=f"cannot be read ({error})", remedy=REMEDY) from error
     if len(table) != rows:
         raise SourceError(path, found=f"{len(table):,} rows", expected=f"{rows:,}", remedy=REMEDY)

@@ -10,6 +10,7 @@ import pyarrow as pa
 from so2sat_hf import facts
 from so2sat_hf.convert.patches import GEO_COLUMNS
 from so2sat_hf.convert.table import NUM_BANDS
+from so2sat_hf.convert.views import is_list, is_number, is_string, storage_type
 from so2sat_hf.errors import So2SatError, SourceError
 
 
@@ -98,23 +99,3 @@ def dtypes(schema: pa.Schema, columns: Iterable[str]) -> dict[str, np.dtype[Any]
                 remedy="leave it out of the columns",
             )
     return found
-
-
-def storage_type(kind: pa.DataType) -> pa.DataType:
-    """Return what an extension type stores."""
-    return kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
-
-
-def is_list(kind: pa.DataType) -> bool:
-    """Whether it is a list, of any size."""
-    return pa.types.is_list(kind) or pa.types.is_large_list(kind)
-
-
-def is_string(kind: pa.DataType) -> bool:
-    """Whether it is a string, of any size."""
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
-
-
-def is_number(kind: pa.DataType) -> bool:
-    """Whether it is a number, whole or not."""
-    return pa.types.is_integer(kind) or pa.types.is_floating(kind)

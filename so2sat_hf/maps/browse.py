@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from so2sat_hf import facts
 from so2sat_hf.convert.geolocation import lonlat_of
 from so2sat_hf.convert.patches import parse_id
+from so2sat_hf.errors import SourceError
 from so2sat_hf.load.by_id import patches
 from so2sat_hf.load.place import Place
 from so2sat_hf.maps.positions import SIDE, Positions
@@ -85,7 +86,7 @@ def _packed(content: bytes) -> str:
 def _points(positions: Positions, city: NDArray[np.int64]) -> tuple[list[str], str]:
     """Return stems of the ids, and all numbers of the patches, packed: see ``load`` in ``browse.js``."""
     longitude, latitude = centres(positions)
-    parsed = [parse_id(str(name)) for name in positions.ids]
+    parsed = _parsed(positions)
     stems = sorted({stem for stem, _ in parsed})
     place = {stem: number for number, stem in enumerate(stems)}
     bits = np.zeros(len(positions), np.uint16)
@@ -102,6 +103,14 @@ def _points(positions: Positions, city: NDArray[np.int64]) -> tuple[list[str], s
         np.array([place[stem] for stem, _ in parsed], "u1"),
     )
     return stems, _packed(b"".join(part.tobytes() for part in parts))
+
+
+def _parsed(positions: Positions) -> list[tuple[str, int]]:
+    """Return file and row of every patch, from its id."""
+    try:
+        return [parse_id(str(name)) for name in positions.ids]
+    except ValueError as error:
+        raise SourceError("ids", found=str(error), expected="ids such as training/000123") from error
 
 
 def centres(positions: Positions) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -13,8 +13,9 @@ from so2sat_hf.convert.patches import DN_PER_REFLECTANCE, GEO_COLUMNS, PATCH_SIZ
 from so2sat_hf.convert.table import digital_numbers
 from so2sat_hf.errors import FolderError, So2SatError
 from so2sat_hf.load.place import Place
+from so2sat_hf.maps.beside import write_world_file
 from so2sat_hf.maps.chosen import Chosen
-from so2sat_hf.maps.geotiff import Band, Grid, library, wkt_of, write_geotiff, write_world_file
+from so2sat_hf.maps.geotiff import Band, Grid, library, wkt_of, write_geotiff
 from so2sat_hf.maps.vrt import Tile, write_vrt
 
 SENSORS = {"sen1": ("sen1",), "sen2": ("sen2",), "both": ("sen1", "sen2")}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from so2sat_hf.convert.writing import placing, write_text
+from so2sat_hf.convert.writing import placing
 from so2sat_hf.errors import FolderError, So2SatError
 
 if TYPE_CHECKING:
@@ -149,23 +149,6 @@ def write_geotiff(
             file.write_colormap(1, {value: (*color, 255) for value, color in look.colors.items()})
 
 
-def write_category_names(path: Path, names: Mapping[int, str]) -> None:
-    """Write the names of classes beside a GeoTIFF, where GDAL and QGIS look for them (``.aux.xml``)."""
-    listed = "".join(f"<Category>{names.get(value, '')}</Category>" for value in range(max(names) + 1))
-    write_text(
-        path.with_name(f"{path.name}.aux.xml"),
-        f'<PAMDataset><PAMRasterBand band="1"><CategoryNames>{listed}</CategoryNames></PAMRasterBand>'
-        "</PAMDataset>\n",
-    )
-
-
-def write_world_file(path: Path, grid: Grid) -> None:
-    """Write the ``.tfw`` beside a GeoTIFF; its last two numbers are the centre of the first pixel."""
-    half = grid.pixel / 2
-    numbers = (grid.pixel, 0.0, 0.0, -grid.pixel, grid.left + half, grid.top - half)
-    path.with_suffix(".tfw").write_text("".join(f"{number!r}\n" for number in numbers))
-
-
 def wkt_of(epsg: int) -> str:
     """Return a coordinate reference system as text."""
     return str(library().crs.CRS.from_epsg(epsg).to_wkt())
@@ -177,12 +160,25 @@ def opened(path: Path) -> "rasterio.DatasetReader":
     Raises:
         So2SatError: it cannot be read.
     """
+    with reading(path):
+        return library().open(path)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Name the raster that cannot be read.
+
+    Raises:
+        So2SatError: what GDAL says of a damaged file, or of one that lies nowhere.
+    """
     rasterio = library()
     try:
-        return rasterio.open(path)
-    except (rasterio.errors.RasterioError, OSError) as error:
+        yield
+    except (rasterio.errors.RasterioError, OSError, ValueError, OverflowError) as error:
         said = str(error).strip().splitlines() or [type(error).__name__]
-        raise So2SatError(path, found=said[0], expected="a raster that GDAL opens") from error
+        raise So2SatError(
+            path, found=said[0], expected="a raster that GDAL reads", remedy="copy or download it again"
+        ) from error
 
 
 def finite(pixels: NDArray[Any]) -> NDArray[np.bool_]:
@@ -244,7 +240,8 @@ class RasterInfo:
             return self.bounds
         from rasterio.warp import transform_bounds  # noqa: PLC0415 (for maps alone)
 
-        west, south, east, north = transform_bounds(f"EPSG:{self.epsg}", f"EPSG:{epsg}", *self.bounds)
+        with reading(self.path):
+            west, south, east, north = transform_bounds(f"EPSG:{self.epsg}", f"EPSG:{epsg}", *self.bounds)
         return west, south, east, north
 
 
@@ -254,9 +251,11 @@ def inspect(path: Path) -> RasterInfo:
     Raises:
         So2SatError: it cannot be read, or has no coordinate reference system.
     """
-    with opened(path) as file:
+    with opened(path) as file, reading(path):
         if file.crs is None:
             raise So2SatError(path, found="no coordinate reference system", expected="a georeferenced scene")
+        if not np.isfinite(file.bounds).all() or abs(file.res[0]) * abs(file.res[1]) == 0:
+            raise So2SatError(path, found=f"bounds {tuple(file.bounds)}", expected="a georeferenced scene")
         return RasterInfo(
             path, file.crs.to_epsg(), tuple(file.bounds), tuple(file.descriptions), tuple(file.scales),
             tuple(file.offsets), tuple(file.units), str(file.dtypes[0]),
@@ -308,6 +307,7 @@ def read_layers(
     for path in dict.fromkeys(layer.path for layer in layers):
         with (
             rasterio.Env(GDAL_CACHEMAX=CACHE_MB),
+            reading(path),
             opened(path) as file,
             WarpedVRT(file, **options, add_alpha=file.nodata is None) as warped,
         ):
@@ -320,8 +320,9 @@ def read_layers(
                 is_known = warped.read_masks(layer.number) > 0
                 if layer.nodata is not None:
                     is_known &= numbers != layer.nodata
-                is_known &= finite(numbers)
+                with np.errstate(over="ignore", invalid="ignore"):
+                    value = numbers.astype(np.float32) * np.float32(layer.scale) + np.float32(layer.offset)
+                is_known &= finite(value)
                 known &= is_known
-                value = numbers.astype(np.float32) * np.float32(layer.scale) + np.float32(layer.offset)
                 pixels[index] = np.where(is_known, value, np.float32(0))
     return pixels, known

@@ -150,7 +150,7 @@ def _prepare(work: Path, plan: dict[str, str]) -> None:
             for left in work.iterdir():
                 left.unlink()
             write_text(known, json.dumps(plan))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise FolderError(
             work, found=f"cannot be used ({error})", expected="a folder beside the map"
         ) from error

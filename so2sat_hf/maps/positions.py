@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from so2sat_hf.companions.index import VERSIONS
 from so2sat_hf.convert.manifest import MANIFEST
 from so2sat_hf.convert.patches import PATCH_SIZE, PIXEL_SIZE
+from so2sat_hf.convert.reading import CHECKED
 from so2sat_hf.errors import So2SatError, SourceError
 from so2sat_hf.load.files import open_place
 from so2sat_hf.load.place import Place
@@ -98,7 +99,7 @@ def _from_tables(paths: Sequence[Path]) -> Positions:
                     path, found=f"no column {missing[0]}", expected="the index of a dataset with geolocation"
                 )
             versions = [name for name in VERSIONS if name in known]
-            tables.append(pq.read_table(path, columns=[*COLUMNS, *versions]))
+            tables.append(pq.read_table(path, columns=[*COLUMNS, *versions], **CHECKED))
         except (pa.ArrowException, OSError) as error:
             raise SourceError(path, found=str(error).splitlines()[0], expected="a Parquet file") from error
     table = pa.concat_tables(tables, promote_options="default")

@@ -18,6 +18,9 @@ BAND_IDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09"
 LARGEST_XML = 50_000_000
 """Bytes; the metadata of a product have some hundred thousand."""
 
+LARGEST_NUMBER = 1e6
+"""What digital numbers are divided by is 10,000, and what is added to them 1,000."""
+
 
 @dataclass(frozen=True, slots=True)
 class Product:
@@ -57,18 +60,42 @@ def read_safe(path: Path) -> Product:
         if "<!DOCTYPE" in text or "<!ENTITY" in text:
             raise So2SatError(path / name, found="a document type", expected="metadata of a product")
         root = ET.fromstring(text)  # noqa: S314 (size is checked; without a document type there are no entities)
-    except (ET.ParseError, UnicodeDecodeError) as error:
+    except (ET.ParseError, OSError, ValueError, LookupError) as error:  # also another encoding
         raise So2SatError(path / name, found=f"no XML ({error})", expected="metadata of a product") from error
     values = [each.text for each in root.iter() if _tag(each) == QUANTIFICATION[level]]
-    if not values or not values[0] or float(values[0]) <= 0:
+    divisor = _number(values[0] if values else None, QUANTIFICATION[level], path / name)
+    if not 1 <= divisor <= LARGEST_NUMBER:
         raise So2SatError(
-            path / name, found=f"no {QUANTIFICATION[level]}", expected="what digital numbers are divided by"
+            path / name,
+            found=f"{QUANTIFICATION[level]} {divisor:g}",
+            expected="what digital numbers are divided by, such as 10000",
         )
     offsets = dict.fromkeys(BAND_IDS, 0.0)
     for each in root.iter():
         if _tag(each) == OFFSET[level]:
-            offsets[BAND_IDS[int(each.attrib["band_id"])]] = float(each.text or 0)
-    return Product(level, _files(path), 1 / float(values[0]), offsets)
+            band = each.attrib.get("band_id", "")
+            if band not in map(str, range(len(BAND_IDS))):
+                found = f"{OFFSET[level]} of band_id {band!r}"
+                raise So2SatError(path / name, found=found, expected="0 to 12")
+            offsets[BAND_IDS[int(band)]] = _number(each.text, OFFSET[level], path / name)
+    return Product(level, _files(path), 1 / divisor, offsets)
+
+
+def _number(text: str | None, name: str, path: Path) -> float:
+    """Return the number in an element.
+
+    Raises:
+        So2SatError: there is none.
+    """
+    try:
+        number = float(text or "")
+        if abs(number) <= LARGEST_NUMBER:
+            return number
+    except ValueError:
+        pass
+    raise So2SatError(
+        path, found=f"{name} {text!r}", expected="a number", remedy="download the product again"
+    )
 
 
 def _tag(element: ET.Element) -> str:

@@ -95,6 +95,10 @@ def _meaning(path: Path, info: RasterInfo, number: int, units: str | None) -> tu
     if units is not None:
         return {"reflectance": (1.0, 0.0), "dn": (1e-4, 0.0), "dn-1000": (1e-4, -0.1)}[units]
     scale, offset, unit = info.scales[number], info.offsets[number], info.units[number] or ""
+    if not (np.isfinite([scale, offset]).all() and scale):
+        raise So2SatError(
+            path, found=f"scale {scale}, offset {offset}", expected="numbers", remedy=WAYS_TO_SAY
+        )
     if (scale, offset) != (1.0, 0.0):
         return scale, offset
     if unit.lower() in ("reflectance", "1"):

@@ -18,6 +18,9 @@ from so2sat_hf.errors import So2SatError
 BLOCK = 16
 """Cells along a block, unless another batch is wanted; 256 windows."""
 
+MOST_CELLS = 200_000_000
+"""Cells of a map: two million square kilometres at 100 m."""
+
 
 @dataclass(frozen=True, slots=True)
 class MapGrid:
@@ -92,6 +95,13 @@ def grid_over(epsg: int, bounds: tuple[float, float, float, float], stride_metre
     columns, rows = (int((size + 1e-6) // stride_metres) for size in (east - west, north - south))
     if columns < 1 or rows < 1:
         raise So2SatError("scene", found=f"{east - west:g} x {north - south:g} m", expected="room for a cell")
+    if columns * rows > MOST_CELLS:
+        raise So2SatError(
+            "scene",
+            found=f"{east - west:g} x {north - south:g} m, {columns * rows:,} cells",
+            expected=f"at most {MOST_CELLS:,} in one map",
+            remedy="--bbox names a part of it",
+        )
     return MapGrid(epsg, west, north, columns, rows, stride)
 
 

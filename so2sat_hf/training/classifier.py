@@ -1,9 +1,11 @@
 """Any image classifier of transformers with the 17 classes, and what it says of patches."""
 
+import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,8 +25,12 @@ from so2sat_hf.vision.preset import Preset
 from so2sat_hf.vision.processor import preset_of
 from so2sat_hf.vision.transform import So2SatTransform
 
-LOADING = (OSError, ValueError, KeyError, ImportError, RuntimeError)
-"""What transformers raises where a model cannot be had."""
+LAYERS = re.compile("layers|depths?$|blocks|stages")
+MOST_LAYERS = 1000
+"""Layers of a model; ViT-H has 32."""
+
+LARGEST_NUMBER = 1_000_000
+"""Channels, pixels, heads and all other numbers of a configuration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +142,13 @@ def loaded(name: str, **options: Any) -> Any:  # noqa: ANN401
     Raises:
         So2SatError: there is none.
     """
+    _check_config(name)
     try:
         # Without a word on remote code transformers asks at the keyboard, or takes the answer from a pipe.
         return AutoModelForImageClassification.from_pretrained(
             name, trust_remote_code=False, use_safetensors=True, **options
         )
-    except LOADING as error:
+    except Exception as error:  # whatever transformers makes of a folder that holds something else
         said = str(error).strip().splitlines() or [type(error).__name__]
         raise So2SatError(
             f"model {name!r}",
@@ -150,12 +157,46 @@ def loaded(name: str, **options: Any) -> Any:  # noqa: ANN401
         ) from error
 
 
+def _check_config(name: str) -> None:
+    """Refuse a folder whose configuration asks for a model without end, before it is made.
+
+    Raises:
+        So2SatError: a number of layers, channels or pixels that no model has.
+    """
+    path = Path(name) / "config.json"
+    if not path.is_file():
+        return
+    try:
+        config = json.loads(path.read_bytes())
+        numbers = dict(_numbers(config))
+    except (OSError, ValueError, RecursionError) as error:
+        raise So2SatError(
+            path, found=f"cannot be read ({error})", expected="the configuration of a model"
+        ) from error
+    for key, value in numbers.items():
+        most = MOST_LAYERS if LAYERS.search(key) else LARGEST_NUMBER
+        if value > most:
+            raise So2SatError(path, found=f"{key} {value:g}", expected=f"at most {most:,}")
+
+
+def _numbers(tree: Any, key: str = "") -> Iterator[tuple[str, float]]:  # noqa: ANN401
+    """Yield (key, number) of every number of a tree of plain values."""
+    if isinstance(tree, dict):
+        for name, each in tree.items():
+            yield from _numbers(each, name)
+    elif isinstance(tree, list):
+        for each in tree:
+            yield from _numbers(each, key)
+    elif isinstance(tree, int | float) and not isinstance(tree, bool):
+        yield key, tree
+
+
 def _preset(name: str, preset: str | None) -> Preset:
     if preset is not None:
         return find_preset(preset)
     try:
         return preset_of(So2SatImageProcessor.from_pretrained(name))
-    except (*LOADING, TypeError, AttributeError, So2SatError) as error:
+    except Exception as error:  # whatever is saved with it
         raise So2SatError(
             f"model {name!r}",
             found="no So2SatImageProcessor saved with it",
@@ -178,7 +219,7 @@ def class_order(id2label: Mapping[int, str], name: str = "model") -> tuple[int, 
     >>> class_order({number: f"LABEL_{number}" for number in range(17)})[:3]
     (0, 1, 2)
     """
-    outputs = {_plain(label): number for number, label in id2label.items()}
+    outputs = {_plain(str(label)): number for number, label in id2label.items()}
     spellings = (
         [_plain(lcz.name) for lcz in facts.classes()],
         [_plain(lcz.code) for lcz in facts.classes()],
@@ -187,7 +228,7 @@ def class_order(id2label: Mapping[int, str], name: str = "model") -> tuple[int, 
     for names in spellings:
         if len(id2label) == NUM_CLASSES and set(names) == set(outputs):
             return tuple(int(outputs[each]) for each in names)
-    some = ", ".join(list(id2label.values())[:3])
+    some = ", ".join(map(str, list(id2label.values())[:3]))
     raise So2SatError(
         f"model {name!r}",
         found=f"{len(id2label)} classes: {some}, …",

@@ -61,4 +61,9 @@ class Predictions:
             pa.array(self.prediction),
             pa.FixedSizeListArray.from_arrays(values, NUM_CLASSES),
         )
-        pq.write_table(pa.table(list(columns), schema=SCHEMA), path, compression="zstd")
+        pq.write_table(
+            pa.table(list(columns), schema=SCHEMA),
+            path.absolute(),
+            compression="zstd",
+            write_page_checksum=True,
+        )

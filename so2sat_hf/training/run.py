@@ -49,7 +49,7 @@ def newest_checkpoint(folder: Path) -> Path | None:
         step = path.name.removeprefix("checkpoint-")
         try:
             json.loads((path / STATE).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             continue
         if step.isdigit():
             complete[int(step)] = path
@@ -102,7 +102,7 @@ def _rendered(
 ) -> str:
     try:
         return model_card(record, report, repo_id)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise FolderError(
             folder,
             found=f"{RECORD} or {REPORT} of another form ({error!r})",
@@ -113,7 +113,7 @@ def _rendered(
 def _read(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise FolderError(
             path, found=f"cannot be read ({error})", expected="what `so2sat train` wrote"
         ) from error

@@ -1,6 +1,5 @@
 """Find presets, in ``facts/presets.toml`` or a TOML file of one's own, and the statistics they still need."""
 
-import json
 import os
 import tomllib
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from so2sat_hf import facts
 from so2sat_hf.convert.manifest import STATISTICS
+from so2sat_hf.convert.statistics import parse_statistics
 from so2sat_hf.errors import FolderError, So2SatError
 from so2sat_hf.vision.preset import Preset
 from so2sat_hf.vision.preset_table import from_dict
@@ -94,14 +94,7 @@ def statistics_of(place: "Place") -> dict[str, Any]:
         return {}
     with place.open(STATISTICS) as file:
         content = file.read()
-    try:
-        statistics: dict[str, Any] = json.loads(content)
-        _ = statistics["rows"], statistics["split"], statistics["bands"].items()
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise FolderError(
-            f"{STATISTICS} of {place.name}", found=f"damaged ({error})", expected="what `so2sat build` wrote"
-        ) from error
-    return statistics
+    return parse_statistics(content, place.name)
 
 
 def _from_file(path: Path) -> Preset:
@@ -110,6 +103,6 @@ def _from_file(path: Path) -> Preset:
             table: dict[str, Any] = tomllib.load(file)
     except OSError as error:
         raise So2SatError(path, found=error.strerror or str(error), expected="a preset as TOML") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no TOML, no text, numbers or lists without end
         raise So2SatError(path, found=f"no TOML ({error})", expected="keys such as slots and size") from error
     return from_dict({"name": path.stem, **table}, str(path))

@@ -23,17 +23,7 @@ from typing import Any
 
 from so2sat_hf import facts
 from so2sat_hf.errors import So2SatError
-
-UNITS = {
-    "sen1": ("dB", "asinh", "linear"),
-    "sen2": ("reflectance", "DN", "brightness"),
-}
-"""Units that a model may want a band of a sensor in."""
-
-SCALED = ("asinh", "brightness")
-"""Units with a divisor."""
-
-INTERPOLATIONS = ("bilinear", "bicubic")
+from so2sat_hf.vision.preset_check import check
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +116,7 @@ class Preset:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
-        _check(self)
+        check(self)
 
     @property
     def bands(self) -> tuple[str, ...]:
@@ -231,49 +221,3 @@ def _measured(preset: str, slot: Slot, known: Mapping[str, Any]) -> Slot:
         return replace(slot, mean=mean, std=std)
     low, high = mean - slot.window * std, mean + slot.window * std
     return replace(slot, mean=low, std=high - low, limits=(low, high), window=None)
-
-
-def _check(preset: Preset) -> None:
-    names = [slot.name for slot in preset.slots]
-    problem = ""
-    if not names:
-        problem = "no slots"
-    elif len(set(names)) < len(names):
-        problem = f"two slots named {next(name for name in names if names.count(name) > 1)}"
-    elif not isinstance(preset.size, int) or preset.size < 1:
-        problem = f"size {preset.size!r}"
-    elif preset.interpolation not in INTERPOLATIONS:
-        problem = f"interpolation {preset.interpolation!r}"
-    elif not preset.bands:
-        problem = "empty slots alone"
-    if problem:
-        raise So2SatError(
-            f"preset {preset.name}",
-            found=problem,
-            expected="slots with names of their own, at least one with a band, a size in pixels, "
-            + " or ".join(INTERPOLATIONS),
-        )
-    for slot in preset.slots:
-        _check_slot(preset.name, slot)
-
-
-def _check_slot(preset: str, slot: Slot) -> None:
-    units = UNITS[facts.band(slot.band).sensor] if slot.band else sum(UNITS.values(), ())
-    rules = (
-        (slot.unit in units, f"unit {slot.unit!r}", " or ".join(units)),
-        (
-            (slot.unit in SCALED) == (slot.scale is not None),
-            f"scale {slot.scale}",
-            f"one for {' and '.join(SCALED)} alone",
-        ),
-        ((slot.band is None) == (slot.fill is not None), f"fill {slot.fill}", "one in an empty slot alone"),
-        ((slot.mean is None) == (slot.std is None), "mean or std alone", "both or none"),
-        (slot.std is None or slot.std > 0, f"std {slot.std}", "a positive number"),
-        (slot.scale is None or slot.scale > 0, f"scale {slot.scale}", "a positive number"),
-        (slot.band is not None or slot.mean is not None, "no mean and std", "both in an empty slot"),
-        (slot.window is None or (slot.mean is None and slot.window > 0), f"window {slot.window}", "no mean"),
-        (slot.limits is None or slot.limits[0] < slot.limits[1], f"limits {slot.limits}", "low < high"),
-    )
-    for is_right, found, expected in rules:
-        if not is_right:
-            raise So2SatError(f"preset {preset}, slot {slot.name}", found=found, expected=expected)

@@ -1,12 +1,12 @@
 """Presets from tables: TOML files, saved processors, ``facts/presets.toml``."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from so2sat_hf import facts
 from so2sat_hf.errors import So2SatError
 from so2sat_hf.vision.preset import Preset, Slot
+from so2sat_hf.vision.preset_check import LISTS, number
 
 
 def from_dict(plain: Mapping[str, Any], where: str = "preset") -> Preset:
@@ -30,10 +30,16 @@ def from_dict(plain: Mapping[str, Any], where: str = "preset") -> Preset:
         raise So2SatError(where, found=f"slots {values['slots']!r}", expected="a list of bands or tables")
     values.setdefault("title", values["name"])
     values["slots"] = tuple(_slot(slot, where) for slot in values["slots"])
-    for name in ("checkpoints", "extras", "sources"):
-        values[name] = tuple(values.get(name, ()))
-    values["ranges"] = tuple(_range(each, where) for each in values.get("ranges", ()))
+    for name in (*LISTS, "ranges"):
+        values[name] = tuple(_listed(values.get(name, ()), f"{where}, {name}"))
+    values["ranges"] = tuple(_range(each, where) for each in values["ranges"])
     return Preset(**values)
+
+
+def _listed(given: Any, where: str) -> Sequence[Any]:  # noqa: ANN401
+    if not isinstance(given, list | tuple):
+        raise So2SatError(where, found=repr(given), expected="a list")
+    return given
 
 
 def own_slots(bands: Iterable[str]) -> tuple[Slot, ...]:
@@ -42,9 +48,11 @@ def own_slots(bands: Iterable[str]) -> tuple[Slot, ...]:
 
 
 def _slot(given: str | Mapping[str, Any], where: str) -> Slot:
+    if not isinstance(given, str | Mapping):
+        raise So2SatError(f"{where}, a slot", found=repr(given), expected="a band or a table")
     values: dict[str, Any] = {"band": given} if isinstance(given, str) else dict(given)
     unknown = sorted(values.keys() - Slot.__dataclass_fields__.keys())
-    band = facts.band(values["band"]) if values.get("band") else None
+    band = facts.band(str(values["band"])) if values.get("band") else None
     if unknown or (band is None and not {"name", "unit", "fill"} <= values.keys()):
         raise So2SatError(
             f"{where}, slot {values.get('name', values.get('band'))}",
@@ -60,23 +68,17 @@ def _slot(given: str | Mapping[str, Any], where: str) -> Slot:
         values["band"] = None
     for name in ("mean", "std", "scale", "fill", "window", "wavelength_nm"):
         if values.get(name) is not None:
-            values[name] = _number(values[name], f"{where}, {name} of slot {values['name']}")
+            values[name] = number(values[name], f"{where}, {name} of slot {values['name']}")
     if values.get("limits") is not None:
         pair = values["limits"] if isinstance(values["limits"], list | tuple) else [values["limits"]]
         if len(pair) != 2:
             raise So2SatError(f"{where}, limits", found=repr(values["limits"]), expected="[low, high]")
-        values["limits"] = tuple(_number(value, f"{where}, limits") for value in pair)
+        values["limits"] = tuple(number(value, f"{where}, limits") for value in pair)
     return Slot(**values)
 
 
 def _range(given: Any, where: str) -> tuple[str, float, float]:  # noqa: ANN401
     if not isinstance(given, list | tuple) or len(given) != 3 or not isinstance(given[0], str):
         raise So2SatError(f"{where}, ranges", found=repr(given), expected="[band, low, high]")
-    low, high = (_number(value, f"{where}, ranges of {given[0]}") for value in given[1:])
+    low, high = (number(value, f"{where}, ranges of {given[0]}") for value in given[1:])
     return given[0], low, high
-
-
-def _number(value: Any, where: str) -> float:  # noqa: ANN401
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise So2SatError(where, found=repr(value), expected="a finite number")
-    return float(value)
