@@ -157,3 +157,25 @@ def test_results_are_json_with_a_machine() -> None:
     """A number without its machine is no number."""
     for path in (ROOT / "benchmarks" / "results").glob("*.json"):
         assert json.loads(path.read_text())["machine"], path.name
+
+
+def test_the_citation_of_the_readme_is_that_of_the_facts() -> None:
+    """One entry, in one wording."""
+    (entry,) = blocks("bibtex")
+
+    assert entry.strip() in (ROOT / "so2sat_hf" / "facts" / "citation.bib").read_text()
+
+
+def test_links_of_the_readme_lead_somewhere() -> None:
+    """Headings of the page, and files of the repository."""
+    heads = {
+        re.sub(r"[^a-z0-9 -]", "", head.lower()).replace(" ", "-")
+        for head in re.findall(r"^#+ (.*)", README, re.MULTILINE)
+    }
+    links = re.findall(r"\]\((?!https?:)([^)]+)\)", README)
+
+    assert links
+    for link in links:
+        path, _, anchor = link.partition("#")
+        assert not path or (ROOT / path).exists(), link
+        assert not anchor or anchor in heads, link
