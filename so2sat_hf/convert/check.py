@@ -103,5 +103,6 @@ def _check_path(path: str, name: str) -> None:
     if not isinstance(path, str):
         raise TypeError("a path that is no text")
     parts = path.split("/")
-    if path.startswith("/") or "\\" in path or any(part in ("", ".", "..") for part in parts):
+    is_odd = any(sign in path for sign in ("\\", "\0", "\n"))
+    if path.startswith("/") or is_odd or any(part in ("", ".", "..") for part in parts):
         raise FolderError(name, found=f"shard path {path!r}", expected="a relative path below the folder")

@@ -257,3 +257,15 @@ def test_a_colon_in_a_name_is_no_address(base: Path, tmp_path: Path, monkeypatch
 
     assert result.exit_code == 0, result.output
     assert read_fold(tmp_path / "EPSG:4326", 0)
+
+
+@pytest.mark.parametrize(
+    "path", ["data/\0.parquet", "data/a\nb.parquet", "data\\a.parquet", "/data/a.parquet", "data/../../a"]
+)
+def test_paths_of_a_manifest_are_checked(base: Path, path: str) -> None:
+    """A path with a zero byte names no file anywhere."""
+    plain = json.loads((made(base, "out") / "manifest.json").read_text())
+    plain["shards"][0]["path"] = path
+
+    with pytest.raises(FolderError, match="expected a relative path below the folder"):
+        Manifest.parse(json.dumps(plain), "manifest.json")

@@ -10,8 +10,8 @@ from fuzzing.runner import Worker, fuzz
 from fuzzing.surfaces import SURFACES
 
 ROOT = Path(__file__).parents[2]
-A_FEW = 20
-FEWER = {"readme": 6, "model": 8, "preset": 15, "index": 10}
+A_FEW = 12
+FEWER = {"readme": 5, "model": 6, "index": 8}
 """Those that take longer."""
 
 
