@@ -68,7 +68,8 @@ def test_python_of_the_readme_runs(
     monkeypatch.chdir(tmp_path)
     for block in blocks("python"):
         code = block.replace('.with_format("torch")', '.with_format("numpy")')
-        code = code.replace("columns=False)", "columns=False, use_cpu=True, disable_tqdm=True)")
+        on_cpu = "columns=False, use_cpu=True, dataloader_pin_memory=False, disable_tqdm=True)"
+        code = code.replace("columns=False)", on_cpu)
         names: dict[str, object] = {}
         exec(compile(code, "README.md", "exec"), names)
         if "sen2" in names:

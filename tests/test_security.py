@@ -203,5 +203,6 @@ def test_the_oldest_releases_are_those_of_the_project() -> None:
         "mypy",
         "ruff",
         "playwright",
+        "pdoc",
     }  # none of a wheel, or looking at sources and pages
     assert bounds.keys() - oldest.keys() == tools

@@ -30,7 +30,7 @@ from so2sat_hf.load.table import PatchTable
 from so2sat_hf.maps.browse import browse_page
 from so2sat_hf.maps.positions import positions_of
 from so2sat_hf.maps.scene import open_scene, read_scene
-from so2sat_hf.vision.preset import from_dict
+from so2sat_hf.vision.preset_table import from_dict
 
 Change = Callable[[pa.Table], pa.Table]
 
