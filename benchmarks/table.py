@@ -237,7 +237,64 @@ def learning():
     return "\n".join([*lines, ""])
 
 
-BLOCKS = {"measured": block, "loading": loading, "feeding": feeding, "learning": learning}
+def mapping():
+    """Return the lines between the marks on maps and the browse page."""
+    results, page = read("map"), read("browse")
+    machine, model = results["machine"], results["model"]
+    minutes, memory = results["seconds"] / 60, results["memory"]["peak_rss_mb"]
+    place = f"{machine['cores']} cores of an {machine['cpu']}"
+    shown, frames = page["first_paint_ms"] / 1000, 1000 / page["frame_ms"]
+    return (
+        f"A whole Sentinel-2 tile ({results['pixels']:,} x {results['pixels']:,} pixels, "
+        f"{results['cells']:,} cells of 100 m) takes `{model}` {minutes:.0f} minutes and {memory:.0f} MB on "
+        f"{place} (`benchmarks/map_scene.py`, {results['date']}). The browse page of {page['patches']:,} "
+        f"patches shows itself after {shown:.1f} s and pans with {frames:.0f} frames a second in headless "
+        f"Chromium there (`benchmarks/browse.py`, {page['date']}).\n"
+    )
+
+
+def trust():
+    """Return the lines between the marks on what was broken off, damaged and left running."""
+    return "\n".join(
+        [*broken_off(read("faults")), *damaged(read("fuzz")), *left_running(read("endurance")), ""]
+    )
+
+
+def broken_off(results):
+    """Return the sentence on runs that were broken off."""
+    jobs = results["jobs"]
+    listed = ", ".join(f"{name} {found['points']}" for name, found in jobs.items())
+    total, violations = (sum(found[key] for found in jobs.values()) for key in ("points", "violations"))
+    yield (
+        f"* {total} runs broken off ({listed}): killed, interrupted, out of disk, sealed, with failing calls, "
+        f"reads and servers, two at once. {violations} left anything but the old state or the new one, and "
+        "every next run finished to the same bytes (`tests/faults`)."
+    )
+
+
+def damaged(results):
+    """Return the sentence on bad input."""
+    yield (
+        f"* {results['inputs']:,} damaged and hostile inputs: {results['refused']:,} refused in one line, "
+        f"{results['accepted']:,} read right, {results['violations']} anything else (`tests/fuzz`)."
+    )
+
+
+def left_running(results):
+    """Return the sentence on endurance."""
+    grown = max(results[name]["growth"]["private_mb"] for name in ("stream", "training"))
+    millions, minutes = results["patches"] / 1e6, results["minutes"]
+    yield (
+        f"* {millions:.1f} million patches streamed and trained on in {minutes:.0f} minutes: private memory "
+        f"of the last quarter {100 * grown:+.1f} % against the second, at most; files, threads, shared memory "
+        "alike (`benchmarks/endurance.py`)."
+    )
+
+
+BLOCKS = {
+    "measured": block, "loading": loading, "feeding": feeding, "learning": learning, "mapping": mapping,
+    "trust": trust,
+}  # fmt: skip
 """Mark -> what makes the lines between it and its end."""
 
 
