@@ -266,8 +266,8 @@ def broken_off(results):
     listed = ", ".join(f"{name} {found['points']}" for name, found in jobs.items())
     total, violations = (sum(found[key] for found in jobs.values()) for key in ("points", "violations"))
     yield (
-        f"* {total} runs broken off ({listed}): killed, interrupted, out of disk, sealed, with failing "
-        f"calls, reads and servers, two at once. {violations} left anything but the old state or the new one, and "
+        f"* {total} runs broken off ({listed}): killed, interrupted, out of disk, sealed, two at once, with "
+        f"failing calls, reads and servers. {violations} left anything but the old state or the new one, and "
         "every next run finished to the same bytes (`tests/faults`)."
     )
 
