@@ -196,3 +196,18 @@ def hub_environment(hub: "LocalHub", tmp_path: Path) -> dict[str, str]:
     keep = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
     quiet = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
     return {**keep, **quiet, **_hub_variables(tmp_path / "hf-home-of-subprocess")}
+
+
+LONG = (
+    "test_demo.py", "faults/test_faults.py", "hub/test_push_faults.py", "maps/test_lcz_map.py",
+    "training/test_two_processes.py", "hub/test_push_cli.py", "hub/test_push.py", "test_docs.py",
+    "training/test_finetune.py", "test_examples.py", "convert/test_kill.py",
+)  # fmt: skip
+"""Files that take longest: first, so that no core waits for one of them at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the long files; within a file the order stays."""
+    rank = {name: number for number, name in enumerate(LONG)}
+    folder = Path(__file__).parent
+    items.sort(key=lambda item: rank.get(item.path.relative_to(folder).as_posix(), len(rank)))

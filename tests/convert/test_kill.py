@@ -43,7 +43,7 @@ def command(raw: Path, out: Path, jobs: int) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("num_kills", [10, pytest.param(50, marks=pytest.mark.full)])
+@pytest.mark.parametrize("num_kills", [4, pytest.param(50, marks=pytest.mark.full)])
 def test_killed_builds_resume(raw: Path, tmp_path: Path, num_kills: int) -> None:
     """SIGKILL at random times, as often as it takes: no file with a final name is ever partial."""
     reference = tmp_path / "reference"

@@ -103,7 +103,7 @@ def materials(raw: Path, source: RawSource, tmp_path_factory: pytest.TempPathFac
         patches([f"testing/{row:06d}" for row in range(64)], folder / "built", columns=["sen2"]).sen2, 8
     )
     write_scene(folder / "scene.tif", pixels)
-    write_scene(folder / "older.tif", pixels[:, :40, :40])
+    write_scene(folder / "older.tif", pixels[:, :96, :96])
     return {"raw": raw, "folder": folder, **{path.stem: path for path in folder.iterdir()}}
 
 
@@ -140,7 +140,7 @@ def bench(
             ),
             (),
         ),
-        "map": lambda: map_job(model(herd, materials), materials["scene"], materials["older"]),
+        "map": lambda: map_job(model(herd, materials), materials["scene"], old_map(herd, materials)),
     }
     with disk(tmp_path / "disk", ROOM) as small:
         found = Bench(herd, small, hub_server, jobs[request.param](), tmp_path / "log")
@@ -155,6 +155,15 @@ def model(herd: Zygote, materials: dict[str, Path]) -> Path:
         args = train_args(materials["shards"], run, preset="s2", per_device_train_batch_size=128)
         assert herd.run(["train", *args], materials["folder"] / "log") == 0
     return run
+
+
+def old_map(herd: Zygote, materials: dict[str, Path]) -> Path:
+    """A map of another scene, in whose place the new one comes."""
+    out = materials["folder"] / "old_map.tif"
+    if not out.is_file():
+        args = ["map", str(model(herd, materials)), str(materials["older"]), str(out)]
+        assert herd.run(args, materials["folder"] / "log") == 0
+    return out
 
 
 def kinds_of(job: Job, *, is_mounted: bool) -> list[str]:

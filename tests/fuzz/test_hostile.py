@@ -14,7 +14,7 @@ SAID = {
     "id_that_leads_out": "malformed",
     "layers_without_end": "num_hidden_layers 1e+09",
     "huge_scene": "10,000,000,000 cells",
-    "laughing_xml": "amplification",
+    "laughing_xml": "a document type",
     "link_in_out": "out/data: a link to",
     "shape_of_pixels": "size 1000000",
 }

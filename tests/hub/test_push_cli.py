@@ -163,7 +163,9 @@ def test_no_token_anywhere(hub: LocalHub, hub_environment: dict[str, str], out: 
     assert not any(good in text for text in said)
 
 
-@pytest.mark.parametrize("kind", ["lfs-put", "commit", "tag"])
+@pytest.mark.parametrize(
+    "kind", ["lfs-put", *(pytest.param(kind, marks=pytest.mark.full) for kind in ("commit", "tag"))]
+)
 def test_killed_anywhere_the_same_command_continues(
     hub: LocalHub, hub_environment: dict[str, str], out: Path, kind: str
 ) -> None:

@@ -109,11 +109,15 @@ def hashes(start: Begin, folders: tuple[Path, Path]) -> Hashes:
     return old, new
 
 
-def fail_every_request(start: Begin, folder: Path, hashes: Hashes, kinds: list[str]) -> None:
+STEPS = [3, pytest.param(1, marks=pytest.mark.full)]
+"""Every third request; in the long lane every one."""
+
+
+def fail_every_request(start: Begin, folder: Path, hashes: Hashes, kinds: list[str], step: int = 1) -> None:
     """Push as often as a push has requests, and let one of them fail each time; the kinds take turns."""
-    for at in count():
+    for at in count(step=step):
         hub = start()
-        hub.inject(at=at, fault=FAULTS[kinds[at % len(kinds)]])
+        hub.inject(at=at, fault=FAULTS[kinds[at // step % len(kinds)]])
         run_push(folder)
         check_never_mixed(hub, *hashes)
         check_finished(hub, folder)
@@ -122,9 +126,12 @@ def fail_every_request(start: Begin, folder: Path, hashes: Hashes, kinds: list[s
     assert at > 40, "the push has become much shorter than it was"
 
 
-def test_every_request_fails_once(start: Begin, folders: tuple[Path, Path], hashes: Hashes) -> None:
+@pytest.mark.parametrize("step", STEPS)
+def test_every_request_fails_once(
+    step: int, start: Begin, folders: tuple[Path, Path], hashes: Hashes
+) -> None:
     """The built-in retry finishes the push, wherever the fault is."""
-    fail_every_request(start, folders[1], hashes, list(FAULTS))
+    fail_every_request(start, folders[1], hashes, list(FAULTS), step)
 
 
 @pytest.mark.full
@@ -136,14 +143,16 @@ def test_every_request_fails_in_every_way(
     fail_every_request(start, folders[1], hashes, [name])
 
 
+@pytest.mark.parametrize("step", STEPS)
 def test_every_request_ends_the_run(
+    step: int,
     start: Begin,
     folders: tuple[Path, Path],
     hashes: Hashes,
 ) -> None:
     """Given up at any request, one line says so; the same push again finishes what was begun."""
     ended = 0
-    for at in count():
+    for at in count(step=step):
         hub = start()
         hub.inject(at=at, fault=FAULTS["answer lost"])
         try:
@@ -158,7 +167,7 @@ def test_every_request_ends_the_run(
         check_finished(hub, folders[1])
         if not any(request.fault for request in hub.log):
             break
-    assert ended > 0.8 * at
+    assert ended > 0.8 * at / step
 
 
 def test_five_interruptions_send_little_twice(

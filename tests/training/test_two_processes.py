@@ -101,6 +101,7 @@ def check_continued(args: list[str], run: Path, whole: Path, ranks: int, seed: i
         assert (run / name).read_bytes() == (whole / name).read_bytes(), name
 
 
+@pytest.mark.full
 def test_a_killed_run_of_two_processes_continues(whole: Path, shards: Path, tmp_path: Path) -> None:
     """Final weights and predictions are those of the uninterrupted run, to the bit."""
     args = train_args(shards, tmp_path / "run", per_device_train_batch_size=32, **STEPS)
