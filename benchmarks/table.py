@@ -266,9 +266,9 @@ def broken_off(results):
     listed = ", ".join(f"{name} {found['points']}" for name, found in jobs.items())
     total, violations = (sum(found[key] for found in jobs.values()) for key in ("points", "violations"))
     yield (
-        f"* {total} runs broken off ({listed}): killed, interrupted, out of disk, sealed, with failing calls, "
-        f"reads and servers, two at once. {violations} left anything but the old state or the new one, and "
-        "every next run finished to the same bytes (`tests/faults`)."
+        f"* {total} runs broken off ({listed}): killed, interrupted, out of disk, sealed, with failing "
+        f"calls, reads and servers, two at once. {violations} left anything but the old state or the new "
+        "one, and every next run finished to the same bytes (`tests/faults`)."
     )
 
 
@@ -286,8 +286,8 @@ def left_running(results):
     millions, minutes = results["patches"] / 1e6, results["minutes"]
     yield (
         f"* {millions:.1f} million patches streamed and trained on in {minutes:.0f} minutes: private memory "
-        f"of the last quarter {100 * grown:+.1f} % against the second, at most; files, threads, shared memory "
-        "alike (`benchmarks/endurance.py`)."
+        f"of the last quarter {100 * grown:+.1f} % against the second, at most; files, threads, shared "
+        "memory alike (`benchmarks/endurance.py`)."
     )
 
 
