@@ -42,7 +42,6 @@ DOORS = {
     "huggingface_hub": {"hub/repository", "hub/request"},
     "httpx": {"hub/ranges", "hub/transfer"},
     "httpx2": {"hub/ranges", "hub/transfer"},
-    "matplotlib": set(),
     "torch": {
         *(f"load/{name}" for name in ("arrays", "progress", "resident", "stream")),
         *(
