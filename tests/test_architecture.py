@@ -74,7 +74,7 @@ DOORS = {
     },
     "PIL": {
         "companions/rgb",
-        *(f"pages/{name}" for name in ("classes", "confusion_picture", "contact_sheet", "html")),
+        *(f"pages/{name}" for name in ("classes", "confusion_picture", "contact_sheet", "drawing", "html")),
         *(f"maps/{name}" for name in ("distance_picture", "map_picture")),
     },
     "click": {
@@ -145,6 +145,8 @@ PURE = {
     "training/report_page",
     "pages/charts",
     "pages/confusion_picture",
+    "pages/drawing",
+    "pages/panels",
 }
 FILE_ACCESS = {"open", "read_text", "write_text", "read_bytes", "write_bytes"}
 HEAVY = ("torch", "transformers", "datasets", "h5py", "pyarrow", "numpy", "pandas", "pyproj", "PIL")
