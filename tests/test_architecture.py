@@ -82,8 +82,10 @@ DOORS = {
         *(
             f"cli/{name}"
             for name in (
+                "browse",
                 "build",
                 "card",
+                "classes",
                 "convert",
                 "ground",
                 "group",
@@ -91,6 +93,8 @@ DOORS = {
                 "look",
                 "maps",
                 "measure",
+                "options",
+                "output",
                 "progress",
                 "publish",
                 "train",
