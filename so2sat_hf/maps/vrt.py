@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+from so2sat_hf.convert.writing import write_text
 from so2sat_hf.maps.geotiff import Band, Grid
 
 GDAL_TYPES = {"float32": "Float32", "float64": "Float64", "uint16": "UInt16", "uint8": "Byte"}
@@ -39,6 +40,9 @@ def write_vrt(
         dtype: of their pixels.
         nodata: of their pixels; what no file covers has it, too.
         wkt: their coordinate reference system.
+
+    Raises:
+        FolderError: it cannot be written.
     """
     pixel = tiles[0].grid.pixel
     left, top = min(tile.grid.left for tile in tiles), max(tile.grid.top for tile in tiles)
@@ -53,7 +57,7 @@ def write_vrt(
     ]
     for number, band in enumerate(bands, 1):
         lines += _band(number, band, tiles, dtype, nodata, (left, top))
-    path.write_text("\n".join([*lines, "</VRTDataset>", ""]), encoding="utf-8")
+    write_text(path, "\n".join([*lines, "</VRTDataset>", ""]), durable=False)
 
 
 def _band(
