@@ -96,7 +96,7 @@ class Comparison:
         stored = self.table.column("label").to_numpy()
         for first, raw in self.file.raw_chunks("label", self.rows):
             labels = stored[first : first + len(raw)]
-            one_hot = labels[:, None] == np.arange(17)
+            one_hot = labels[:, None] == np.arange(facts.NUM_CLASSES)
             self.num_values += len(raw)
             bad = np.flatnonzero((one_hot != raw).any(axis=1))
             if len(bad):

@@ -93,7 +93,7 @@ def _file(path: Path, *, checksum: bool, every_row: bool, progress: Progress, lo
 
 def _images(path: Path, num_rows: int, *, every_row: bool, looking: Looking) -> list[str]:
     stem = path.name.partition(".")[0]
-    counts = np.bincount(hdf5.read_labels(path), minlength=17)
+    counts = np.bincount(hdf5.read_labels(path), minlength=facts.NUM_CLASSES)
     lines = [f"  patches     {num_rows:,} of 32 x 32 pixels, 8 + 10 bands, float64", "  classes"]
     lines += [
         f"    {zone.code:>2}  {zone.name:<21} {counts[zone.index]:>9,}  {counts[zone.index] / num_rows:6.1%}"

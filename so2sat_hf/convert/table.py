@@ -25,7 +25,6 @@ from so2sat_hf.errors import LossyError, So2SatError, SourceError
 
 NUM_BANDS = views.NUM_BANDS
 SEN2_DTYPES = ("float32", "uint16")
-NUM_CLASSES = 17
 
 
 def features(columns: tuple[str, ...] = COLUMNS, *, sen2_dtype: str = "float32") -> Any:  # noqa: ANN401
@@ -170,7 +169,7 @@ def to_block(table: pa.Table) -> PatchBlock:
         if column.null_count:
             raise SourceError(f"column {name}", found=f"{column.null_count:,} nulls", expected="a value each")
     label = columns["label"].to_numpy()
-    if len(label) and not 0 <= label.min() <= label.max() < NUM_CLASSES:
+    if len(label) and not 0 <= label.min() <= label.max() < facts.NUM_CLASSES:
         raise SourceError("column label", found=f"{label.min()} to {label.max()}", expected="0 to 16")
     sen2 = to_array(columns["sen2"], "sen2") if "sen2" in columns else None
     if sen2 is not None and sen2.dtype == np.uint16:

@@ -25,6 +25,7 @@ from so2sat_hf.convert.records import CompanionFile, ShardRecord
 from so2sat_hf.convert.table import schema
 from so2sat_hf.convert.unpack import sha256_of
 from so2sat_hf.errors import So2SatError
+from so2sat_hf.facts import NUM_CLASSES
 
 UNREADABLE = (
     *(OSError, ValueError, IndexError, KeyError, TypeError, AttributeError, RecursionError),
@@ -189,7 +190,7 @@ def _check_splits(manifest: Manifest, against: RawSource | None) -> Iterator[str
 
 
 def _class_counts(path: Path) -> tuple[int, ...]:
-    return tuple(np.bincount(read_labels(path), minlength=17).tolist())
+    return tuple(np.bincount(read_labels(path), minlength=NUM_CLASSES).tolist())
 
 
 def _check_complete(

@@ -136,12 +136,11 @@ def flags(contents: Contents, repo: str | None = None) -> dict[str, bool]:
 def _constants() -> dict[str, str]:
     """Values that are the same in every card."""
     training = facts.statistics("2/training")
-    rows = sum(file.rows or 0 for file in facts.version("2").files)
     smallest, largest = tables.rarest_and_commonest()
     small = sum(city.rows for city in facts.cities() if city.note.startswith("small area"))
     doi = re.search(r"doi\s*=\s*\{(.+?)\}", facts.citation())
     return {
-        "published_rows": f"{rows:,}",
+        "published_rows": f"{facts.published_rows():,}",
         "num_cities": str(len(facts.cities())),
         "num_classes": str(len(facts.classes())),
         "patch_size": str(PATCH_SIZE),

@@ -10,13 +10,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from so2sat_hf.convert.reading import REMEDY
 from so2sat_hf.convert.table import NUM_BANDS
 from so2sat_hf.convert.views import numbers, view
 from so2sat_hf.errors import SourceError
 from so2sat_hf.load.arrays import as_index, copy_rows, need_torch, starts_of, strings
 from so2sat_hf.load.selection import Wanted, dtypes
-
-REMEDY = "`so2sat verify` tells which files are damaged; build or copy them again"
 
 
 class Column(Protocol):

@@ -82,11 +82,9 @@ def export(
 
 
 def _columns(chosen: Chosen, sensor: str, dtype: str) -> tuple[str, ...]:
-    if sensor not in SENSORS or dtype not in DTYPES:
-        name, found, known = ("sensor", sensor, tuple(SENSORS))
-        if sensor in SENSORS:
-            name, found, known = ("dtype", dtype, DTYPES)
-        raise So2SatError(name, found=repr(found), expected=" or ".join(known))
+    for name, found, known in (("sensor", sensor, SENSORS), ("dtype", dtype, DTYPES)):
+        if found not in known:
+            raise So2SatError(name, found=repr(found), expected=" or ".join(known))
     if dtype == "uint16" and sensor != "sen2":
         raise So2SatError(
             "--dtype uint16", found=f"with --sensor {sensor}", expected="--sensor sen2",

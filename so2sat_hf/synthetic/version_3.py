@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from so2sat_hf.convert import hdf5
+from so2sat_hf.convert.cells import SPLITS
 from so2sat_hf.convert.patches import FILE_OF_SPLIT
 from so2sat_hf.errors import So2SatError, SourceError
 from so2sat_hf.synthetic.files import Chunk, Progress, check_room, write_all, write_patches
-from so2sat_hf.synthetic.layout import SPLITS, Layout, lay_out
+from so2sat_hf.synthetic.layout import Layout, lay_out
 
 TRAIN_SHARE = 320_777 / 400_673
 """Of the rows, in the training file of ``random``: as published, by its band means. ``block`` takes the same,
