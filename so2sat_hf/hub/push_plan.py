@@ -86,8 +86,8 @@ class PushPlan:
             difflib.unified_diff(
                 self.readme_before.splitlines(),
                 lines.splitlines(),
-                "README.md",
-                "README.md, new",
+                README,
+                f"{README}, new",
                 lineterm="",
             )
         )

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from so2sat_hf.convert.patches import PATCH_SIZE
 from so2sat_hf.convert.reading import REMEDY
 from so2sat_hf.convert.table import NUM_BANDS
 from so2sat_hf.convert.views import numbers, view
@@ -154,7 +155,7 @@ class Pixels:
                 self._view(part)
         if self.shape is None and self.chunks:
             self._view(0)
-        bands, *size = self.shape or (NUM_BANDS.get(self.name, 0), 32, 32)
+        bands, *size = self.shape or (NUM_BANDS.get(self.name, 0), PATCH_SIZE, PATCH_SIZE)
         count = bands if self.bands is None else len(self.bands)
         out = np.empty((len(rows), count, *size), self.dtype)
         copy_rows(self.views, (which, rows - self.starts[which]), self.index, out)

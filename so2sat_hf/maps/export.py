@@ -16,7 +16,7 @@ from so2sat_hf.load.place import Place
 from so2sat_hf.maps.beside import write_world_file
 from so2sat_hf.maps.chosen import Chosen
 from so2sat_hf.maps.geotiff import Band, Grid, library, wkt_of, write_geotiff
-from so2sat_hf.maps.vrt import Tile, write_vrt
+from so2sat_hf.maps.vrt import VrtFile, write_vrt
 
 SENSORS = {"sen1": ("sen1",), "sen2": ("sen2",), "both": ("sen1", "sen2")}
 UNITS = {"sen1": "linear", "sen2": "reflectance"}
@@ -63,7 +63,7 @@ def export(
         for band in facts.bands(name)
     ]
     nodata = None if dtype == "uint16" else float("nan")
-    tiles: dict[tuple[str, int], list[Tile]] = defaultdict(list)
+    tiles: dict[tuple[str, int], list[VrtFile]] = defaultdict(list)
     count = 0
     for block in chosen.blocks(columns):
         for row in range(len(block)):
@@ -112,7 +112,7 @@ def _write(
     *,
     nodata: float | None,
     world_files: bool,
-) -> tuple[tuple[str, int], Tile]:
+) -> tuple[tuple[str, int], VrtFile]:
     geo = block.geo
     if geo is None:
         raise So2SatError(block.ids[row], found="no position", expected="geolocation of every patch")
@@ -132,7 +132,7 @@ def _write(
     write_geotiff(path, pixels, grid, bands, nodata=nodata, tags=tags, durable=False)
     if world_files:
         write_world_file(path, grid)
-    return (city, grid.epsg), Tile(name, grid, PATCH_SIZE, PATCH_SIZE)
+    return (city, grid.epsg), VrtFile(name, grid, PATCH_SIZE, PATCH_SIZE)
 
 
 def folder_of(city: str) -> str:
