@@ -64,6 +64,7 @@ DOORS = {
     "timm": {"vision/checkpoints"},
     "datasets": {
         "convert/table",
+        "convert/configs",
         "convert/readme",
         "companions/index",
         "companions/rgb",

@@ -7,11 +7,12 @@ import numpy as np
 
 from so2sat_hf import facts
 from so2sat_hf.convert import hdf5
+from so2sat_hf.convert.as_published import published_name
 from so2sat_hf.convert.decode import on_grid
 from so2sat_hf.convert.hdf5 import SplitFile
 from so2sat_hf.convert.manifest import MANIFEST, Manifest
 from so2sat_hf.convert.patches import SPLIT_OF_FILE
-from so2sat_hf.convert.raw import open_raw, published_name, raw_files
+from so2sat_hf.convert.raw import open_raw, raw_files
 from so2sat_hf.convert.unpack import hash_of, unpacked_size
 from so2sat_hf.errors import GeolocationError, SourceError
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from so2sat_hf.convert import readme
 from so2sat_hf.convert.compare import Comparison
+from so2sat_hf.convert.configs import schema_of
 from so2sat_hf.convert.executor import run
 from so2sat_hf.convert.hdf5 import SplitFile, read_labels
 from so2sat_hf.convert.manifest import README, Manifest
@@ -133,7 +134,7 @@ def _tasks(folder: Path, manifest: Manifest, against: RawSource | None) -> dict[
     wanted = schema(manifest.columns, sen2_dtype=manifest.sen2_dtype).serialize().to_pybytes()
     tasks = {shard.path: task(shard, wanted, has_patches=True) for shard in manifest.shards}
     for companion in manifest.companions:
-        kind = readme.schema_of(companion)
+        kind = schema_of(companion)
         for file in companion.files:
             tasks[file.path] = task(file, kind, has_patches=kind == wanted)
     return tasks

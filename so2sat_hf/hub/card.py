@@ -11,10 +11,11 @@ from so2sat_hf import facts
 from so2sat_hf.companions.brightness import TFDS_FACTOR
 from so2sat_hf.companions.footprint import SIDE
 from so2sat_hf.companions.mini import PER_SPLIT
+from so2sat_hf.convert.configs import Config, column_bytes
 from so2sat_hf.convert.manifest import README, Manifest
 from so2sat_hf.convert.patches import DN_PER_REFLECTANCE, PATCH_SIZE, PIXEL_SIZE
 from so2sat_hf.convert.plan import ROW_GROUP_ROWS
-from so2sat_hf.convert.readme import Config, column_bytes, head, join, metadata
+from so2sat_hf.convert.readme import head, join, metadata
 from so2sat_hf.convert.table import NUM_BANDS
 from so2sat_hf.convert.wording import exactness
 from so2sat_hf.errors import FolderError

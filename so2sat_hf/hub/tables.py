@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from so2sat_hf import facts
 from so2sat_hf.convert.cells import SPLITS, VERSION_3_SPLITS
+from so2sat_hf.convert.configs import Config
 from so2sat_hf.convert.moments import PERCENTILES
 from so2sat_hf.convert.plan import SUFFIX
-from so2sat_hf.convert.readme import Config
 from so2sat_hf.convert.wording import column_meanings
 from so2sat_hf.facts import Band
 from so2sat_hf.hub.contents import PICTURE, Contents, published_counts
