@@ -12,9 +12,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from so2sat_hf import facts
-from so2sat_hf.convert.hdf5 import SplitFile
 from so2sat_hf.convert.manifest import Manifest
 from so2sat_hf.convert.patches import DN_PER_REFLECTANCE, parse_id, row_id
+from so2sat_hf.convert.split_file import SplitFile
 from so2sat_hf.convert.table import to_array
 
 DEGREES = 1e-9

@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from so2sat_hf.convert import hdf5
+from so2sat_hf.convert import geo_file, split_file
 from so2sat_hf.convert.cells import CULTURE_10, LAYOUTS, Cell
-from so2sat_hf.convert.hdf5 import SplitFile
 from so2sat_hf.convert.patches import (
     COLUMNS,
     GEO_COLUMNS,
@@ -20,6 +19,7 @@ from so2sat_hf.convert.patches import (
     SourceRecord,
     chosen_splits,
 )
+from so2sat_hf.convert.split_file import SplitFile
 from so2sat_hf.convert.unpack import unpack
 from so2sat_hf.errors import SourceError
 
@@ -69,11 +69,11 @@ class RawSource:
     def raster(self, split: str) -> NDArray[np.int32] | None:
         """The publisher's row and column numbers, where the geo file is of 2025; else None."""
         file = self.file(split)
-        return hdf5.read_raster(file.geo_path, file.num_rows) if file.geo_path else None
+        return geo_file.read_raster(file.geo_path, file.num_rows) if file.geo_path else None
 
     def labels(self, split: str) -> NDArray[np.int64]:
         """Class index of every row of the file."""
-        return hdf5.read_labels(self.file(split).path)
+        return split_file.read_labels(self.file(split).path)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -85,7 +85,7 @@ class RawSource:
     def geo_generation(self) -> str | None:
         """``"2025"``, ``"2026"``, or None without geo files."""
         first = self.files[0]
-        return hdf5.geo_generation(first.geo_path, first.num_rows) if first.geo_path else None
+        return geo_file.geo_generation(first.geo_path, first.num_rows) if first.geo_path else None
 
     def paths(self) -> list[Path]:
         """Every file of the source."""
@@ -178,7 +178,7 @@ def open_raw(
         path = _find(folder, stem, work, progress)
         if path is not None:
             geo_path = None if drop_geo else _find(folder, f"{stem}_geo", work, progress)
-            files.append(SplitFile(split, stem, path, geo_path, hdf5.count_rows(path)))
+            files.append(SplitFile(split, stem, path, geo_path, split_file.count_rows(path)))
     if not files:
         version_3 = [split for split in LAYOUTS if (folder / split).is_dir()]
         raise SourceError(
@@ -238,7 +238,7 @@ def _check_geo(folder: Path, files: list[SplitFile]) -> None:
     generations = {}
     for file in files:
         file.locate()
-        generations[file.stem] = hdf5.geo_generation(Path(str(file.geo_path)), file.num_rows)
+        generations[file.stem] = geo_file.geo_generation(Path(str(file.geo_path)), file.num_rows)
     if len(set(generations.values())) > 1:
         raise SourceError(
             folder,

@@ -16,13 +16,13 @@ from so2sat_hf.convert import readme
 from so2sat_hf.convert.compare import Comparison
 from so2sat_hf.convert.configs import schema_of
 from so2sat_hf.convert.executor import run
-from so2sat_hf.convert.hdf5 import SplitFile, read_labels
 from so2sat_hf.convert.manifest import README, Manifest
 from so2sat_hf.convert.patches import row_id
 from so2sat_hf.convert.plan import SUFFIX
 from so2sat_hf.convert.raw import RawSource
 from so2sat_hf.convert.reading import read_tables
 from so2sat_hf.convert.records import CompanionFile, ShardRecord
+from so2sat_hf.convert.split_file import SplitFile, read_labels
 from so2sat_hf.convert.table import schema
 from so2sat_hf.convert.unpack import sha256_of
 from so2sat_hf.errors import So2SatError
