@@ -143,7 +143,10 @@ PURE = {
     "vision/preset_check",
     "vision/preset_file",
     "training/metrics",
-    *(f"maps/{name}" for name in ("neighbours", "resplit", "styles", "distance_picture", "smooth", "tiles")),
+    *(
+        f"maps/{name}"
+        for name in ("neighbours", "resplit", "styles", "distance_picture", "rasters", "smooth", "tiles")
+    ),
     "facts/labels",
     "training/options",
     "training/report",

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from so2sat_hf.convert.writing import write_text
-from so2sat_hf.maps.geotiff import Grid
+from so2sat_hf.maps.rasters import Grid
 
 
 def write_category_names(path: Path, names: Mapping[int, str]) -> None:

@@ -15,7 +15,8 @@ from so2sat_hf.errors import FolderError, So2SatError
 from so2sat_hf.load.place import Place
 from so2sat_hf.maps.beside import write_world_file
 from so2sat_hf.maps.chosen import Chosen
-from so2sat_hf.maps.geotiff import Band, Grid, library, wkt_of, write_geotiff
+from so2sat_hf.maps.geotiff import library, wkt_of, write_geotiff
+from so2sat_hf.maps.rasters import Band, Grid
 from so2sat_hf.maps.vrt import VrtFile, write_vrt
 
 SENSORS = {"sen1": ("sen1",), "sen2": ("sen2",), "both": ("sen1", "sen2")}

@@ -6,7 +6,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 from so2sat_hf.convert.writing import write_text
-from so2sat_hf.maps.geotiff import Band, Grid
+from so2sat_hf.maps.rasters import Band, Grid
 
 GDAL_TYPES = {"float32": "Float32", "float64": "Float64", "uint16": "UInt16", "uint8": "Byte"}
 

@@ -28,10 +28,11 @@ from so2sat_hf import facts
 from so2sat_hf.cli import cli
 from so2sat_hf.errors import So2SatError
 from so2sat_hf.load.by_id import patches
-from so2sat_hf.maps.geotiff import Band, Grid, utm_zone, write_geotiff
+from so2sat_hf.maps.geotiff import utm_zone, write_geotiff
 from so2sat_hf.maps.lcz_map import check_map, make_map
 from so2sat_hf.maps.map_files import MapOptions, check_target
 from so2sat_hf.maps.map_picture import LARGEST, MARGIN
+from so2sat_hf.maps.rasters import Band, Grid
 from so2sat_hf.maps.scene import bounds_of, open_scene
 from so2sat_hf.maps.smooth import smoothed
 from so2sat_hf.maps.tiles import grid_over
