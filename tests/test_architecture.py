@@ -135,7 +135,7 @@ PURE = {
             "plan",
         )
     ),
-    *(f"convert/{name}" for name in ("records", "encode", "statistics", "views")),
+    *(f"convert/{name}" for name in ("records", "encode", "statistics_file", "views")),
     *(f"companions/{name}" for name in ("brightness", "footprint", "index", "match", "mini", "planners")),
     *(f"companions/{name}" for name in ("published", "sketch", "summary")),
     "vision/augmentation",

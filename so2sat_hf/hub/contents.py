@@ -12,7 +12,7 @@ from so2sat_hf.convert.configs import SENSORS, WHAT, Config, configs, patterns, 
 from so2sat_hf.convert.manifest import STATISTICS, Manifest
 from so2sat_hf.convert.patches import COLUMNS, FILE_OF_SPLIT, SourceRecord
 from so2sat_hf.convert.plan import SUFFIX
-from so2sat_hf.convert.statistics import parse_statistics
+from so2sat_hf.convert.statistics_file import parse_statistics
 from so2sat_hf.convert.table import features
 
 PICTURE = "pictures/classes.png"

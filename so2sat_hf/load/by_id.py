@@ -1,6 +1,6 @@
 """Single patches by their ids, from a built folder on this machine or a repository on the Hub.
 
-Where they lie is looked up first, once per dataset (:mod:`so2sat_hf.load.places`). Then the row groups that
+Where they lie is looked up first, once per dataset (:mod:`so2sat_hf.load.lookup`). Then the row groups that
 hold them are read, and no others (on the Hub: :mod:`so2sat_hf.load.ahead`).
 """
 
@@ -19,7 +19,7 @@ from so2sat_hf.convert.reading import REMEDY
 from so2sat_hf.convert.table import NUM_BANDS, check_columns, to_block
 from so2sat_hf.errors import FolderError, So2SatError, SourceError
 from so2sat_hf.load.files import Place, open_place
-from so2sat_hf.load.places import Located, locate
+from so2sat_hf.load.lookup import Located, locate
 
 
 def patches(
