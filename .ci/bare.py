@@ -12,9 +12,7 @@ import sys
 from pathlib import Path
 
 FOLDER, VENV, TESTS = map(Path, sys.argv[1:])
-NOT_THERE = (
-    "import importlib.util as u; print(*(n for n in ('torch', 'rasterio', 'matplotlib') if u.find_spec(n)))"
-)
+NOT_THERE = "import importlib.util as u; print(*(n for n in ('torch', 'rasterio') if u.find_spec(n)))"
 REPO = "maria/So2Sat-LCZ42"
 
 

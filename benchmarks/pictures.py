@@ -82,7 +82,7 @@ def draw_map(scene, classes, lcz, target):
 
     from so2sat_hf import facts
     from so2sat_hf.facts.labels import palette
-    from so2sat_hf.pages.contact_sheet import GAMMA, STRETCH
+    from so2sat_hf.pages.panels import GAMMA, STRETCH
 
     width, gap, top = 400, 16, 34
     colors = np.array(palette().rgb, np.uint8)

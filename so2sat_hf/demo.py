@@ -12,8 +12,8 @@ from typing import Any
 
 from so2sat_hf.assemble import extras
 from so2sat_hf.convert.build import build
+from so2sat_hf.convert.configs import configs
 from so2sat_hf.convert.raw import is_raw_folder, open_raw
-from so2sat_hf.convert.readme import configs
 from so2sat_hf.convert.source import open_source
 from so2sat_hf.convert.verify import verify
 from so2sat_hf.errors import So2SatError

@@ -30,12 +30,12 @@ from datasets import Features
 from so2sat_hf import facts
 from so2sat_hf.companions import rgb
 from so2sat_hf.convert.cells import CULTURE_10, LAYOUTS, splits_of
+from so2sat_hf.convert.configs import WHAT
 from so2sat_hf.convert.encode import DataEncoder, Encoder
 from so2sat_hf.convert.manifest import FORMAT_VERSION
 from so2sat_hf.convert.patches import COLUMNS, FILE_OF_SPLIT, GEO_COLUMNS, MAX_ROWS_IN_MEMORY, SPLIT_OF_FILE
 from so2sat_hf.convert.plan import NOMINAL_SHARDS, ROW_GROUP_ROWS
 from so2sat_hf.convert.raw import RawSource, open_raw, raw_files
-from so2sat_hf.convert.readme import WHAT
 from so2sat_hf.convert.table import features
 from so2sat_hf.errors import SourceError
 

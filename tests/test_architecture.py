@@ -42,7 +42,6 @@ DOORS = {
     "huggingface_hub": {"hub/repository", "hub/request"},
     "httpx": {"hub/ranges", "hub/transfer"},
     "httpx2": {"hub/ranges", "hub/transfer"},
-    "matplotlib": set(),
     "torch": {
         *(f"load/{name}" for name in ("arrays", "progress", "resident", "stream")),
         *(
@@ -65,6 +64,7 @@ DOORS = {
     "timm": {"vision/checkpoints"},
     "datasets": {
         "convert/table",
+        "convert/configs",
         "convert/readme",
         "companions/index",
         "companions/rgb",
@@ -75,7 +75,7 @@ DOORS = {
     },
     "PIL": {
         "companions/rgb",
-        *(f"pages/{name}" for name in ("classes", "confusion_picture", "contact_sheet", "html")),
+        *(f"pages/{name}" for name in ("classes", "confusion_picture", "contact_sheet", "drawing", "html")),
         *(f"maps/{name}" for name in ("distance_picture", "map_picture")),
     },
     "click": {
@@ -83,8 +83,10 @@ DOORS = {
         *(
             f"cli/{name}"
             for name in (
+                "browse",
                 "build",
                 "card",
+                "classes",
                 "convert",
                 "ground",
                 "group",
@@ -92,6 +94,8 @@ DOORS = {
                 "look",
                 "maps",
                 "measure",
+                "options",
+                "output",
                 "progress",
                 "publish",
                 "train",
@@ -131,7 +135,7 @@ PURE = {
             "plan",
         )
     ),
-    *(f"convert/{name}" for name in ("records", "encode", "statistics", "views")),
+    *(f"convert/{name}" for name in ("records", "encode", "statistics_file", "views")),
     *(f"companions/{name}" for name in ("brightness", "footprint", "index", "match", "mini", "planners")),
     *(f"companions/{name}" for name in ("published", "sketch", "summary")),
     "vision/augmentation",
@@ -139,13 +143,18 @@ PURE = {
     "vision/preset_check",
     "vision/preset_file",
     "training/metrics",
-    *(f"maps/{name}" for name in ("neighbours", "resplit", "styles", "distance_picture", "smooth", "tiles")),
+    *(
+        f"maps/{name}"
+        for name in ("neighbours", "resplit", "styles", "distance_picture", "rasters", "smooth", "tiles")
+    ),
     "facts/labels",
     "training/options",
     "training/report",
     "training/report_page",
     "pages/charts",
     "pages/confusion_picture",
+    "pages/drawing",
+    "pages/panels",
 }
 FILE_ACCESS = {"open", "read_text", "write_text", "read_bytes", "write_bytes"}
 HEAVY = ("torch", "transformers", "datasets", "h5py", "pyarrow", "numpy", "pandas", "pyproj", "PIL")

@@ -6,10 +6,12 @@ Heavy libraries are imported inside the commands, so that ``so2sat --help`` is i
 import click
 
 from so2sat_hf import __version__
+from so2sat_hf.cli.browse import browse
 from so2sat_hf.cli.build import build, match
 from so2sat_hf.cli.card import card
+from so2sat_hf.cli.classes import classes
 from so2sat_hf.cli.convert import info, synth, verify
-from so2sat_hf.cli.ground import browse, classes, export, neighbours, split
+from so2sat_hf.cli.ground import export, neighbours, split
 from so2sat_hf.cli.group import Group
 from so2sat_hf.cli.hub import download
 from so2sat_hf.cli.look import demo, show

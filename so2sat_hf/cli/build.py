@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from so2sat_hf.cli.options import JOBS, PATH, SPLITS, WORK
 from so2sat_hf.cli.progress import bar, counted, note, unpacking, warn
 from so2sat_hf.cli.source import address_of, has_version_3, is_raw, open_folder, open_published
 from so2sat_hf.errors import So2SatError
@@ -13,11 +14,6 @@ if TYPE_CHECKING:
     from so2sat_hf.convert.build import BuildReport
     from so2sat_hf.convert.membership import Membership
     from so2sat_hf.convert.patches import Source
-
-PATH = click.Path(path_type=Path)
-JOBS = click.option(
-    "--jobs", "-j", type=click.IntRange(min=1), help="Processes at work; default: one per core."
-)
 
 
 @click.command(short_help="Convert HDF5 files into a dataset that load_dataset opens.")
@@ -38,7 +34,7 @@ JOBS = click.option(
     "--split",
     "splits",
     multiple=True,
-    type=click.Choice(["train", "validation", "test"]),
+    type=SPLITS,
     help="Only this split, as if SOURCE had no other; may be repeated.",
 )
 @click.option("--revision", help="Commit, tag or branch of a dataset on the Hub; default: main.")
@@ -83,7 +79,7 @@ JOBS = click.option(
     is_flag=True,
     help="Hash the source files into the manifest; with --strict compare them too.",
 )
-@click.option("--work", type=PATH, help="Where .h5.gz files are unpacked; default: beside them.")
+@WORK
 def build(
     source: str,
     out: Path,
@@ -223,7 +219,7 @@ def _tell(out: Path, report: "BuildReport") -> None:
 @click.option("--complete", is_flag=True, help="Refuse a split that leaves out patches of version 2.")
 @click.option("--allow-rounding", is_flag=True, help="Match the nearest values where none is exact.")
 @JOBS
-@click.option("--work", type=PATH, help="Where .h5.gz files are unpacked; default: beside them.")
+@WORK
 def match(
     folders: tuple[Path, ...],
     *,

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import click
 
+from so2sat_hf.cli.options import PATH
 from so2sat_hf.cli.progress import note
 from so2sat_hf.errors import So2SatError
-
-PATH = click.Path(path_type=Path)
 
 
 @click.command(short_help="Write the dataset card, or check that it is current.")

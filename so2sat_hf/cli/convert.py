@@ -1,4 +1,4 @@
-"""``so2sat info``, ``synth``, ``build``, ``verify``: from HDF5 to a verified dataset."""
+"""``so2sat info``, ``synth``, ``verify``: HDF5 files, and a folder that was built from them."""
 
 import sys
 from pathlib import Path
@@ -6,17 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from so2sat_hf.cli.options import JOBS, PATH, WORK
 from so2sat_hf.cli.progress import bar, bars, note, unpacking, warn
 from so2sat_hf.errors import So2SatError
 
 if TYPE_CHECKING:
     from so2sat_hf.convert.manifest import Manifest
     from so2sat_hf.convert.raw import RawSource
-
-PATH = click.Path(path_type=Path)
-JOBS = click.option(
-    "--jobs", "-j", type=click.IntRange(min=1), help="Processes at work; default: one per core."
-)
 
 
 @click.command(short_help="What a file or folder is, and whether it is the published one.")
@@ -96,7 +92,7 @@ MAX_PROBLEMS = 20
 @click.argument("out", type=PATH)
 @click.option("--against", type=PATH, help="Folder with the HDF5 files: compare every value with them.")
 @JOBS
-@click.option("--work", type=PATH, help="Where .h5.gz files are unpacked; default: beside them.")
+@WORK
 def verify(out: Path, *, against: Path | None, jobs: int | None, work: Path | None) -> None:
     """Check hashes and schema of OUT; with --against every value, back to the float64 of the HDF5.
 

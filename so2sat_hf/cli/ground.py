@@ -1,4 +1,4 @@
-"""``so2sat export``, ``neighbours``, ``split`` and ``classes``: patches on the ground, names of classes."""
+"""``so2sat export``, ``neighbours`` and ``split``: patches on the ground."""
 
 import json
 from pathlib import Path
@@ -6,16 +6,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from so2sat_hf.cli.build import PATH
-from so2sat_hf.cli.measure import print_table
+from so2sat_hf.cli.options import PATH
+from so2sat_hf.cli.output import print_table, write_file
 from so2sat_hf.cli.progress import bar, note
-from so2sat_hf.errors import FolderError, So2SatError
+from so2sat_hf.errors import So2SatError
 
 if TYPE_CHECKING:
-    from so2sat_hf.load.place import Place
-    from so2sat_hf.maps.neighbours import Pair
+    import pyarrow as pa
 
-DATA = "OUT"
+    from so2sat_hf.maps.neighbours import Pair
 
 
 @click.command(short_help="Write patches as GeoTIFFs in their places, and a VRT of each city.")
@@ -114,21 +113,15 @@ def neighbours(data: str, *, versions: tuple[str, ...], json_path: Path | None, 
                 {"city": each.city, "ids": list(each.ids), "labels": list(each.labels)} for each in twice
             ],
         }
-        _write(json_path, (json.dumps(plain, indent=1) + "\n").encode())
+        write_file(json_path, json.dumps(plain, indent=1) + "\n")
+        click.echo(json_path)
     if picture:
-        _write(picture, distance_picture(pairs))
+        write_file(picture, distance_picture(pairs))
+        click.echo(picture)
     _tell_pairs(pairs)
     told = ", ".join(f"{city} {count}" for city, count in sorted(extra.items()))
     click.echo(f"patches at the place of another: {sum(extra.values()):,}" + (f" ({told})" if told else ""))
     note(f"Next: so2sat split {data} makes folds that do not overlap; --json FILE keeps every number")
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        path.write_bytes(content)
-    except OSError as error:
-        raise FolderError(path, found=error.strerror or str(error), expected="a file to write") from error
-    click.echo(path)
 
 
 def _tell_pairs(pairs: "list[Pair]") -> None:
@@ -178,121 +171,26 @@ def split(data: str, *, output: Path, by: str, folds: int, buffer: float, block:
     Example:  so2sat split out --by city --folds 10
               so2sat train --data shards --split_file folds.parquet --fold 3 --output_dir runs/fold3
     """
-    import pyarrow.parquet as pq
-
     from so2sat_hf.maps.positions import positions_of
     from so2sat_hf.maps.resplit import share_out
 
     found = share_out(positions_of(data), by=by, folds=folds, buffer=buffer, block=block, seed=seed)
-    table = found.table()
-    try:
-        if output.suffix == ".csv":
-            from pyarrow import csv
-
-            csv.write_csv(table, output)
-        else:
-            where = output.absolute()  # Arrow takes `a:b` for an address
-            pq.write_table(table, where, compression="zstd", write_page_checksum=True)
-    except OSError as error:
-        raise FolderError(output, found=error.strerror or str(error), expected="a file to write") from error
+    write_file(output, _as_file(found.table(), output.suffix))
     rows = [[str(each), f"{len(found.train(each)):,}", f"{len(found.test(each)):,}"] for each in range(folds)]
     print_table(["fold", "train", "test"], rows)
     click.echo(output)
     note(f"Next: so2sat train --data SHARDS --split_file {output} --fold 0 --output_dir RUN")
 
 
-@click.command(short_help="The 17 classes: codes, numbers on maps, groups, colours, styles for QGIS.")
-@click.option(
-    "--palette", default="standard", show_default=True, help="Colours: standard, colour_blind, so2sat_demo."
-)
-@click.option(
-    "--values",
-    default="number",
-    show_default=True,
-    type=click.Choice(["number", "wudapt"]),
-    help="Of styles.",
-)
-@click.option("--qml", type=PATH, help="Write a style file for QGIS.")
-@click.option("--clr", type=PATH, help="Write a colour table, value red green blue.")
-def classes(*, palette: str, values: str, qml: Path | None, clr: Path | None) -> None:
-    """List the classes, or write style files for maps of them.
+def _as_file(table: "pa.Table", suffix: str) -> bytes:
+    """Return a table as CSV if that is what its file is called, else as Parquet."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from pyarrow import csv
 
-    \b
-    Example:  so2sat classes
-              so2sat classes --palette colour_blind --qml lcz.qml
-    """
-    from so2sat_hf import facts
-    from so2sat_hf.facts.labels import groupings, schemes
-    from so2sat_hf.facts.labels import palette as find_palette
-    from so2sat_hf.maps.styles import clr_of, qml_of
-
-    colors = find_palette(palette)
-    if qml or clr:
-        if qml:
-            _write(qml, qml_of(values, colors).encode())
-        if clr:
-            _write(clr, clr_of(values, colors).encode())
-        note("Next: in QGIS, properties of the map's layer, symbology, load style")
-        return
-    known = groupings()
-    rows = [
-        [
-            lcz.code, lcz.name, *(str(schemes()[name][lcz.index]) for name in ("index", "number", "wudapt")),
-            *(each.names[each.group_of[lcz.index]] for each in known.values()), colors.colors[lcz.index],
-        ]
-        for lcz in facts.classes()
-    ]  # fmt: skip
-    print_table(
-        ["code", "name", "label", "number", "wudapt", *known, "colour"], rows, left=(0, 1, 5, 6, 7, 8)
-    )
-    note("Next: so2sat classes --qml lcz.qml writes a style for maps in QGIS")
-
-
-@click.command(short_help="All patches on one page: a map with filters and pictures.")
-@click.argument("data", metavar="OUT|INDEX|OWNER/NAME")
-@click.option("--output", "-o", default=Path("browse.html"), show_default=True, type=PATH, help="The page.")
-@click.option("--pictures", default=2000, show_default=True, type=click.IntRange(0), help="Embedded in it.")
-@click.option("--serve", is_flag=True, help="Serve it here, with a picture of every patch, until Ctrl-C.")
-@click.option("--port", default=0, help="Of --serve; default: any that is free.")
-def browse(data: str, *, output: Path, pictures: int, serve: bool, port: int) -> None:
-    """Write a page that shows every patch in its place, by class, city, split and version.
-
-    It needs no server and no network. DATA is a built dataset, or its index (then without pictures).
-
-    \b
-    Example:  so2sat browse out
-              so2sat browse out --serve
-    """
-    from so2sat_hf.load.files import open_place
-    from so2sat_hf.maps.browse import browse_page, pictures_of, sample
-    from so2sat_hf.maps.positions import is_index, positions_of
-
-    positions = positions_of(data)
-    name = Path(data).resolve().name if Path(data).exists() else data
-    place = None if is_index(Path(data)) else open_place(data)
-    if serve:
-        _serve(browse_page(positions, name, {}, server=True), place, port)
-        return
-    shown: dict[str, bytes] = {}
-    if place is not None and pictures:
-        ids = sample(positions, pictures)
-        with bar(len(ids), "patches", "draw") as advance:
-            shown = pictures_of(ids, place, advance)
-    _write(output, browse_page(positions, name, shown).encode())
-    note(
-        f"{len(positions):,} patches, {len(shown):,} pictures. --serve shows all of them.\n"
-        f"Next: open {output} in a browser"
-    )
-
-
-def _serve(content: str, place: "Place | None", port: int) -> None:
-    import threading
-
-    from so2sat_hf.maps.serve import serving
-
-    if place is None:
-        raise So2SatError("--serve", found="an index, which has no pixels", expected="a built dataset")
-    with serving(content, place, port) as address:
-        click.echo(address)
-        note("Ctrl-C ends it.")
-        threading.Event().wait()
+    sink = pa.BufferOutputStream()
+    if suffix == ".csv":
+        csv.write_csv(table, sink)
+    else:
+        pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
+    return sink.getvalue().to_pybytes()

@@ -20,7 +20,6 @@ EXTRAS = {
     "accelerate": "train",
     "rasterio": "geo",
     "scipy": "geo",
-    "matplotlib": "plot",
     "timm": "timm",
 }
 """Library -> the extra of the package that brings it."""

@@ -4,10 +4,9 @@ from pathlib import Path
 
 import click
 
+from so2sat_hf.cli.options import PATH, SPLITS, timeout_after
 from so2sat_hf.cli.progress import bars, note, warn
 from so2sat_hf.errors import So2SatError
-
-PATH = click.Path(path_type=Path)
 
 
 @click.command(short_help="Fetch the published HDF5 files, checked and continued after a cut.")
@@ -29,7 +28,7 @@ PATH = click.Path(path_type=Path)
     "--split",
     "splits",
     multiple=True,
-    type=click.Choice(["train", "validation", "test"]),
+    type=SPLITS,
     help="Only the files of this split; may be repeated.",
 )
 @click.option(
@@ -40,13 +39,7 @@ PATH = click.Path(path_type=Path)
 @click.option("--checksum", is_flag=True, help="Hash files that are there already, too.")
 @click.option("--revision", help="Commit, tag or branch of the Hub; default: the one with known hashes.")
 @click.option("--base-url", metavar="URL", help="Another address of the folder of mediaTUM.")
-@click.option(
-    "--timeout",
-    default=60.0,
-    show_default=True,
-    type=click.FloatRange(min=0, min_open=True),
-    help="Seconds without a byte until a connection counts as lost.",
-)
+@timeout_after(60.0)
 def download(
     raw: Path | None,
     *,

@@ -4,16 +4,15 @@ from pathlib import Path
 
 import click
 
+from so2sat_hf.cli.options import PATH, SPLITS
 from so2sat_hf.cli.progress import bar, note, unpacking
-
-PATH = click.Path(path_type=Path)
 
 
 @click.command(short_help="Draw patches as a contact sheet.")
 @click.argument("source", type=PATH)
 @click.option(
     "--split",
-    type=click.Choice(["train", "validation", "test"]),
+    type=SPLITS,
     help="Default: the first one that SOURCE has.",
 )
 @click.option("--label", help="Only this class: code (10, A) or name, or part of it (water, open mid).")

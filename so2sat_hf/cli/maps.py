@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from so2sat_hf.cli.build import PATH
-from so2sat_hf.cli.measure import print_table
+from so2sat_hf.cli.options import PALETTE, PATH, VALUES
+from so2sat_hf.cli.output import print_table
 from so2sat_hf.cli.progress import bar, note, warn
 from so2sat_hf.errors import So2SatError
 
@@ -35,10 +35,10 @@ from so2sat_hf.errors import So2SatError
     "--values",
     default="number",
     show_default=True,
-    type=click.Choice(["number", "wudapt"]),
+    type=VALUES,
     help="1 to 17, or 1 to 10 and 101 to 107.",
 )
-@click.option("--palette", default="standard", show_default=True, help="standard, colour_blind, so2sat_demo.")
+@PALETTE
 @click.option("--tile", default=64, show_default=True, type=click.IntRange(16), help="Cells along a tile.")
 @click.option("--batch-size", default=256, show_default=True, help="Windows at once: 64, 256, 1024...")
 @click.option("--jobs", "-j", default=1, show_default=True, type=click.IntRange(1), help="Processes.")

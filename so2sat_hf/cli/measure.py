@@ -2,15 +2,14 @@
 
 import math
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from so2sat_hf.cli.convert import JOBS, PATH
+from so2sat_hf.cli.options import JOBS, PATH
+from so2sat_hf.cli.output import check_folder_of, print_table, write_file
 from so2sat_hf.cli.progress import bar, note, unpacking
-from so2sat_hf.errors import FolderError
 
 if TYPE_CHECKING:
     from so2sat_hf.companions.published import Comparison
@@ -59,8 +58,8 @@ def stats(
     from so2sat_hf.companions.summary import as_json
     from so2sat_hf.convert.source import open_source
 
-    if json_file and not json_file.absolute().parent.is_dir():
-        raise FolderError(json_file.absolute().parent, found="no such folder", remedy="make it first")
+    if json_file:
+        check_folder_of(json_file)
     with unpacking() as unpack_progress:
         source = open_source(path, drop_geo=True, progress=unpack_progress)
     cells = {cell for members in choose(source, splits).values() for cell in members}
@@ -70,7 +69,7 @@ def stats(
     if json_file:
         published = {"published": [asdict(comparison) for comparison in comparisons]} if check else {}
         text = json.dumps({**as_json(found), **published}, indent=2, allow_nan=False)
-        json_file.write_text(text + "\n")
+        write_file(json_file, text + "\n")
         note(f"Wrote {json_file}")
     if check:
         _show_comparisons(comparisons)
@@ -139,14 +138,3 @@ def _show_comparisons(comparisons: "list[Comparison]") -> None:
         note(f"\nNot as published: {', '.join(wrong)}")
         sys.exit(1)
     note("\nEvery number is the published one.\nNext: so2sat push OUT OWNER/NAME --dry-run")
-
-
-def print_table(heads: list[str], rows: list[list[str]], left: Sequence[int] = (0,)) -> None:
-    """Print columns: those whose numbers are in ``left`` aligned left, the others right."""
-    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
-    for row in (heads, *rows):
-        cells = (
-            cell.ljust(width) if number in left else cell.rjust(width)
-            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        click.echo("  ".join(cells).rstrip())

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from so2sat_hf.cli.build import JOBS, PATH
+from so2sat_hf.cli.options import JOBS, PATH, timeout_after
 from so2sat_hf.cli.progress import bar, counted, note, warn
 from so2sat_hf.errors import So2SatError
 
@@ -21,13 +21,7 @@ if TYPE_CHECKING:
 @click.option("--no-merge", is_flag=True, help="Leave the checked pull request open; main stays as it is.")
 @click.option("--message", help="First line of the commit; default: the digest of the data.")
 @JOBS
-@click.option(
-    "--timeout",
-    default=120.0,
-    show_default=True,
-    type=click.FloatRange(min=0, min_open=True),
-    help="Seconds without a byte until a connection counts as lost.",
-)
+@timeout_after(120.0)
 def push(
     out: Path,
     repo_id: str,

@@ -117,7 +117,7 @@ def has_version_3(source: str) -> bool:
 
 def _checked(source: "RawSource", *, strict: bool, checksum: bool) -> "RawSource":
     """Say how files differ from the published ones, or refuse them."""
-    from so2sat_hf.convert.raw import checksummed, differences, require_published
+    from so2sat_hf.convert.as_published import checksummed, differences, require_published
 
     if strict:
         require_published(source)

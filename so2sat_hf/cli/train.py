@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from so2sat_hf.cli.build import PATH
-from so2sat_hf.cli.measure import print_table
+from so2sat_hf.cli.options import PATH
+from so2sat_hf.cli.output import print_table
 from so2sat_hf.cli.progress import bar, note
 
 if TYPE_CHECKING:

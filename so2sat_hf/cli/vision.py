@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from so2sat_hf.cli.measure import print_table
+from so2sat_hf.cli.output import print_table
 from so2sat_hf.cli.progress import note
 
 if TYPE_CHECKING:

@@ -1,1 +1,1 @@
-"""Small configs beside the data, made of the same patches: pictures, index, statistics."""
+"""Small configs beside the data, made of the same patches: pictures, index, a mini one; and statistics."""

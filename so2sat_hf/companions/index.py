@@ -21,7 +21,7 @@ from so2sat_hf.convert.built import RASTER
 from so2sat_hf.convert.cells import CULTURE_10, VERSION_3_SPLITS, Cell
 from so2sat_hf.convert.patches import COLUMNS, FILE_OF_SPLIT, GeoBlock, PatchBlock, parse_id
 from so2sat_hf.convert.plan import ROW_GROUP_ROWS
-from so2sat_hf.convert.table import NUM_BANDS, to_table
+from so2sat_hf.convert.table import NUM_BANDS, take_over, to_table
 from so2sat_hf.errors import So2SatError
 
 VERSIONS = ("v1", CULTURE_10, "culture_10_v3", *VERSION_3_SPLITS)
@@ -262,13 +262,11 @@ def _means(block: PatchBlock, columns: tuple[str, ...]) -> dict[str, pa.Array]:
 
 
 def _numbers(values: NDArray[Any]) -> pa.Array:
-    """Take over an array; ``pa.array`` would import pandas, 0.2 s in every worker."""
-    values = np.ascontiguousarray(values)
-    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), values.size, [None, pa.py_buffer(values)])
+    return take_over(values, pa.from_numpy_dtype(values.dtype))
 
 
 def _strings(values: Sequence[str | None]) -> pa.Array:
-    """Texts, null where there is none; without ``pa.array``, as above."""
+    """Texts, null where there is none; without ``pa.array``, which would import pandas."""
     data = [b"" if value is None else value.encode() for value in values]
     valid = np.packbits([value is not None for value in values], bitorder="little")
     offsets = np.cumsum([0, *map(len, data)], dtype=np.int32)

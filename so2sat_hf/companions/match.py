@@ -125,7 +125,7 @@ def match(
         _refuse(version_3, problem)
     name, empty = version_3.layout, without_members(base)
     if name not in VERSION_3_SPLITS:
-        _check_culture_10(version_3, codes, rows["training"])
+        _check_culture_10(version_3, codes, empty)
         return empty
     return replace(empty, members={name: codes}, version_3_rows={name: partners})
 
@@ -244,16 +244,17 @@ def _refuse(version_3: RawSource, problem: Problem) -> None:
     )
 
 
-def _check_culture_10(version_3: RawSource, codes: NDArray[np.uint8], num_training: int) -> None:
+def _check_culture_10(version_3: RawSource, codes: NDArray[np.uint8], base: Membership) -> None:
     """Version 3 culture_10: train is training.h5, test the rest, nothing left out."""
-    expected = np.where(np.arange(len(codes)) < num_training, TRAIN, TEST)
+    expected = np.where(np.arange(len(codes)) < base.rows["training"], TRAIN, TEST)
     wrong = np.flatnonzero(codes != expected)
     if len(wrong):
-        first = int(wrong[0])
-        stem, row = ("training", first) if first < num_training else ("validation or testing", first)
+        places = {stem: base.of_file(stem) for stem in base.rows}
+        stem = next(stem for stem, place in places.items() if wrong[0] < place.stop)
+        example = row_id(stem, int(wrong[0]) - places[stem].start)
         raise SourceError(
             version_3.folder,
-            found=f"{len(wrong):,} rows of version 2 are elsewhere or left out, e.g. {row_id(stem, row)}",
+            found=f"{len(wrong):,} rows of version 2 are elsewhere or left out, e.g. {example}",
             expected="training.h5 of version 2 as train, validation.h5 and testing.h5 as test",
             remedy="check with `so2sat info --checksum` that both versions are the published files",
         )

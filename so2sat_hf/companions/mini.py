@@ -13,10 +13,10 @@ from so2sat_hf.convert.encode import DataEncoder
 from so2sat_hf.convert.patches import FILE_OF_SPLIT, row_id
 from so2sat_hf.convert.plan import SUFFIX
 from so2sat_hf.convert.table import features
+from so2sat_hf.facts import NUM_CLASSES
 
 PER_CLASS = 60
 PER_SPLIT = {"train": 40, "validation": 10, "test": 10}
-NUM_CLASSES = 17
 
 
 def plan_mini(blueprint: Blueprint) -> CompanionPlan:

@@ -8,6 +8,7 @@ from so2sat_hf.companions.brightness import Scale
 from so2sat_hf.companions.mini import plan_mini
 from so2sat_hf.companions.rgb import plan_rgb
 from so2sat_hf.convert.blueprint import Blueprint, CompanionPlan, PlannedFile, Planner
+from so2sat_hf.convert.cells import SPLITS
 from so2sat_hf.convert.patches import GEO_COLUMNS, MAX_ROWS_IN_MEMORY, GeoBlock
 from so2sat_hf.convert.plan import SUFFIX
 from so2sat_hf.errors import So2SatError
@@ -44,7 +45,7 @@ def plan_index(blueprint: Blueprint) -> CompanionPlan:
 
 
 def _first_number(blueprint: Blueprint, split: str) -> int | None:
-    if split not in ("train", "validation", "test"):
+    if split not in SPLITS:
         return None
     return index.rows_before(split, blueprint.source.num_rows)
 

@@ -7,9 +7,10 @@ from decimal import Decimal
 
 from so2sat_hf import facts
 from so2sat_hf.companions.summary import SplitName, SplitStatistics, Statistics, Summary
+from so2sat_hf.convert.cells import SPLITS
 from so2sat_hf.errors import So2SatError
 
-VERSION_2: tuple[SplitName, ...] = tuple(("culture_10", split) for split in ("train", "validation", "test"))
+VERSION_2: tuple[SplitName, ...] = tuple(("culture_10", split) for split in SPLITS)
 PUBLISHED: Mapping[str, tuple[SplitName, ...]] = {
     "2/training": (VERSION_2[0], ("culture_10_v3", "train")),
     "2/validation": (VERSION_2[1],),

@@ -20,6 +20,7 @@ from PIL import Image
 from so2sat_hf import facts
 from so2sat_hf.companions.brightness import Scale, present_sen2
 from so2sat_hf.convert.blueprint import Blueprint, CompanionPlan, PlannedFile, cut
+from so2sat_hf.convert.encode import arrow_writer
 from so2sat_hf.convert.patches import COLUMNS, PatchBlock
 from so2sat_hf.convert.plan import ROW_GROUP_ROWS, SUFFIX, count_shards
 from so2sat_hf.convert.table import to_table
@@ -93,7 +94,7 @@ class RgbEncoder:
         """
         schema = _read_schema(self.schema)
         if suffix == ".arrow":
-            return pa.ipc.new_file(sink, schema)
+            return arrow_writer(sink, schema)
         plain = [name for name in schema.names if name != "image"]
         return pq.ParquetWriter(
             sink,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from so2sat_hf.convert.cells import Cell
 from so2sat_hf.convert.manifest import MANIFEST, Manifest
 from so2sat_hf.convert.patches import GEO_COLUMNS, PatchBlock, Rows, SourceRecord, chosen_splits, parse_id
-from so2sat_hf.convert.reading import read_rows
+from so2sat_hf.convert.reading import REMEDY, read_rows
 from so2sat_hf.convert.records import CompanionFile, ShardRecord
 from so2sat_hf.convert.shelf import FolderShelf, Shelf
 from so2sat_hf.convert.table import to_block
@@ -66,7 +66,7 @@ class BuiltSource:
                 self.shelf.name,
                 found=f"ids of {split} that cannot be right ({error})",
                 expected="ids such as training/000123",
-                remedy="`so2sat verify` tells which files are damaged; build or copy them again",
+                remedy=REMEDY,
             ) from error
 
     def raster(self, split: str) -> NDArray[np.int32] | None:

@@ -7,6 +7,9 @@ it belongs to, and each published split is a list of cells.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+SPLITS = ("train", "validation", "test")
+"""Of culture 10, in the order of the paper: the folders of the data."""
+
 CULTURE_10 = "culture_10"
 VERSION_3_SPLITS = ("random", "block")
 """Splits of version 3 that group the patches in a way of their own."""
@@ -77,7 +80,7 @@ def splits_of(cells: Iterable[Cell], layout: str = CULTURE_10) -> dict[str, dict
             version 3 was built alone.
     """
     cells = tuple(cells)
-    by_split = _grouped(cells, {name: name for name in ("train", "validation", "test")}, "split")
+    by_split = _grouped(cells, {name: name for name in SPLITS}, "split")
     configs = {layout: by_split}
     if layout != CULTURE_10:
         return configs

@@ -4,13 +4,11 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from so2sat_hf.convert.cells import CULTURE_10, LAYOUTS, Cell
+from so2sat_hf.convert.cells import CULTURE_10, LAYOUTS, SPLITS, Cell
 from so2sat_hf.convert.limits import MOST_ROWS
 from so2sat_hf.convert.patches import COLUMNS, GEO_COLUMNS
 from so2sat_hf.errors import FolderError
-
-NUM_CLASSES = 17
-SPLITS = ("train", "validation", "test")
+from so2sat_hf.facts import NUM_CLASSES
 
 
 def check(manifest: Any, name: str) -> None:  # noqa: ANN401 (a Manifest, which imports this)

@@ -12,9 +12,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from so2sat_hf import facts
-from so2sat_hf.convert.hdf5 import SplitFile
 from so2sat_hf.convert.manifest import Manifest
 from so2sat_hf.convert.patches import DN_PER_REFLECTANCE, parse_id, row_id
+from so2sat_hf.convert.split_file import SplitFile
 from so2sat_hf.convert.table import to_array
 
 DEGREES = 1e-9
@@ -96,7 +96,7 @@ class Comparison:
         stored = self.table.column("label").to_numpy()
         for first, raw in self.file.raw_chunks("label", self.rows):
             labels = stored[first : first + len(raw)]
-            one_hot = labels[:, None] == np.arange(17)
+            one_hot = labels[:, None] == np.arange(facts.NUM_CLASSES)
             self.num_values += len(raw)
             bad = np.flatnonzero((one_hot != raw).any(axis=1))
             if len(bad):

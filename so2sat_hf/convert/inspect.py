@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 
 from so2sat_hf import facts
-from so2sat_hf.convert import hdf5
+from so2sat_hf.convert import geo_file, split_file
+from so2sat_hf.convert.as_published import published_name
 from so2sat_hf.convert.decode import on_grid
-from so2sat_hf.convert.hdf5 import SplitFile
 from so2sat_hf.convert.manifest import MANIFEST, Manifest
 from so2sat_hf.convert.patches import SPLIT_OF_FILE
-from so2sat_hf.convert.raw import open_raw, published_name, raw_files
+from so2sat_hf.convert.raw import open_raw, raw_files
+from so2sat_hf.convert.split_file import SplitFile
 from so2sat_hf.convert.unpack import hash_of, unpacked_size
 from so2sat_hf.errors import GeolocationError, SourceError
 
@@ -79,11 +80,11 @@ def _file(path: Path, *, checksum: bool, every_row: bool, progress: Progress, lo
     if path.suffix == ".gz":
         lines.append(f"  gzip        unpacks to {unpacked_size(path):,} bytes")
         num_rows = None
-    elif hdf5.is_geo(path):
+    elif geo_file.is_geo(path):
         num_rows, text = _geo(path)
         lines += text
     else:
-        num_rows = hdf5.count_rows(path)
+        num_rows = split_file.count_rows(path)
         lines += _images(path, num_rows, every_row=every_row, looking=looking)
     lines.append(f"  published   {_published(path, size, num_rows)}")
     if checksum:
@@ -93,7 +94,7 @@ def _file(path: Path, *, checksum: bool, every_row: bool, progress: Progress, lo
 
 def _images(path: Path, num_rows: int, *, every_row: bool, looking: Looking) -> list[str]:
     stem = path.name.partition(".")[0]
-    counts = np.bincount(hdf5.read_labels(path), minlength=17)
+    counts = np.bincount(split_file.read_labels(path), minlength=facts.NUM_CLASSES)
     lines = [f"  patches     {num_rows:,} of 32 x 32 pixels, 8 + 10 bands, float64", "  classes"]
     lines += [
         f"    {zone.code:>2}  {zone.name:<21} {counts[zone.index]:>9,}  {counts[zone.index] / num_rows:6.1%}"
@@ -127,11 +128,11 @@ def _images(path: Path, num_rows: int, *, every_row: bool, looking: Looking) -> 
 
 
 def _geo(path: Path) -> tuple[int, list[str]]:
-    num_rows = hdf5.count_geo_rows(path)
-    generation = hdf5.geo_generation(path, num_rows)
+    num_rows = geo_file.count_geo_rows(path)
+    generation = geo_file.geo_generation(path, num_rows)
     lines = [f"  patches     {num_rows:,}", f"  geolocation of generation {generation}"]
     try:
-        block = hdf5.locate_all(path, num_rows)
+        block = geo_file.locate_all(path, num_rows)
     except GeolocationError as error:
         lines.append(f"  WRONG       {error.found}; expected {error.expected}")
         return num_rows, lines

@@ -201,11 +201,11 @@ class Manifest:
         try:
             plain = json.loads(content)
             version = str(plain["format_version"])
-            if _major(version) != _major(FORMAT_VERSION):
+            if major(version) != major(FORMAT_VERSION):
                 raise FolderError(
                     path,
                     found=f"format version {version}",
-                    expected=f"{_major(FORMAT_VERSION)}.x",
+                    expected=f"{major(FORMAT_VERSION)}.x",
                     remedy="install the version of so2sat_hf that built it, or build again",
                 )
             plain["sources"] = tuple(SourceRecord(**source) for source in plain["sources"])
@@ -242,5 +242,6 @@ def _unreadable(path: object, error: Exception) -> FolderError:
     )
 
 
-def _major(version: str) -> str:
+def major(version: str) -> str:
+    """Return the first part of a format version: readers of another one refuse the data."""
     return version.partition(".")[0]

@@ -13,17 +13,15 @@ from numpy.typing import NDArray
 from so2sat_hf.convert.cells import CULTURE_10, MEMBERSHIP, VERSION_3_SPLITS, Cell
 from so2sat_hf.convert.patches import FILE_OF_SPLIT, SPLIT_OF_FILE, Rows, Source
 from so2sat_hf.convert.reading import CHECKED
+from so2sat_hf.convert.writing import placing
 from so2sat_hf.errors import SourceError
 
 TEST, TRAIN, NEITHER = 0, 1, 2
 CODES = ("0", "1", "x")
-"""Code -> membership as cells spell it."""
+"""Code -> membership as cells spell it, and the order of cells within a split: that of their file names."""
 
 SPLIT_NAMES = ("test", "train", None)
 """Code -> split as the table spells it; None: that version leaves the patch out."""
-
-ORDER = ("0", "1", "x")
-"""Order of cells within a split: that of their file names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +55,11 @@ class Membership:
         return {name: count for name, count in counts.items() if count}
 
     def write(self, path: Path) -> None:
-        """Write ``membership.parquet``; under 5 MB for the published rows."""
+        """Write ``membership.parquet``; under 5 MB for the published rows.
+
+        Raises:
+            FolderError: it cannot be written.
+        """
         row = np.concatenate([np.arange(count, dtype=np.int32) for count in self.rows.values()])
         file = np.repeat(np.arange(len(self.rows), dtype=np.int8), list(self.rows.values()))
         columns: dict[str, Any] = {
@@ -71,16 +73,15 @@ class Membership:
                 pa.array(codes.astype(np.int8), mask=~present), pa.array(SPLIT_NAMES[:2])
             )
             columns[f"{name}_row"] = pa.array(self.version_3_rows[name], mask=~present)
-        part = path.with_name(f"{path.name}.part")
-        pq.write_table(
-            pa.table(columns),
-            part.absolute(),  # Arrow takes `a:b` for an address
-            compression="zstd",
-            use_dictionary=["file", "label", *self.members],
-            column_encoding={"row": "DELTA_BINARY_PACKED"},
-            write_page_checksum=True,
-        )
-        part.replace(path)
+        with placing(path) as part:
+            pq.write_table(
+                pa.table(columns),
+                part.absolute(),  # Arrow takes `a:b` for an address
+                compression="zstd",
+                use_dictionary=["file", "label", *self.members],
+                column_encoding={"row": "DELTA_BINARY_PACKED"},
+                write_page_checksum=True,
+            )
 
 
 def read_membership(path: Path) -> Membership:
@@ -138,7 +139,7 @@ def _order(source: Source, cell: Cell) -> tuple[int, ...]:
     versions = (cell.random, cell.block)
     return (
         list(source.num_rows).index(cell.split),
-        *(0 if value is None else ORDER.index(value) for value in versions),
+        *(0 if value is None else CODES.index(value) for value in versions),
     )
 
 

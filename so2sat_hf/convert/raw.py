@@ -1,4 +1,4 @@
-"""A folder of published HDF5 files as one source, and whether they are the published ones."""
+"""A folder of published HDF5 files as one source."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -8,10 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from so2sat_hf import facts
-from so2sat_hf.convert import hdf5
+from so2sat_hf.convert import geo_file, split_file
 from so2sat_hf.convert.cells import CULTURE_10, LAYOUTS, Cell
-from so2sat_hf.convert.hdf5 import SplitFile
 from so2sat_hf.convert.patches import (
     COLUMNS,
     GEO_COLUMNS,
@@ -21,7 +19,8 @@ from so2sat_hf.convert.patches import (
     SourceRecord,
     chosen_splits,
 )
-from so2sat_hf.convert.unpack import sha256_of, unpack
+from so2sat_hf.convert.split_file import SplitFile
+from so2sat_hf.convert.unpack import unpack
 from so2sat_hf.errors import SourceError
 
 
@@ -70,11 +69,11 @@ class RawSource:
     def raster(self, split: str) -> NDArray[np.int32] | None:
         """The publisher's row and column numbers, where the geo file is of 2025; else None."""
         file = self.file(split)
-        return hdf5.read_raster(file.geo_path, file.num_rows) if file.geo_path else None
+        return geo_file.read_raster(file.geo_path, file.num_rows) if file.geo_path else None
 
     def labels(self, split: str) -> NDArray[np.int64]:
         """Class index of every row of the file."""
-        return hdf5.read_labels(self.file(split).path)
+        return split_file.read_labels(self.file(split).path)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -86,7 +85,7 @@ class RawSource:
     def geo_generation(self) -> str | None:
         """``"2025"``, ``"2026"``, or None without geo files."""
         first = self.files[0]
-        return hdf5.geo_generation(first.geo_path, first.num_rows) if first.geo_path else None
+        return geo_file.geo_generation(first.geo_path, first.num_rows) if first.geo_path else None
 
     def paths(self) -> list[Path]:
         """Every file of the source."""
@@ -179,7 +178,7 @@ def open_raw(
         path = _find(folder, stem, work, progress)
         if path is not None:
             geo_path = None if drop_geo else _find(folder, f"{stem}_geo", work, progress)
-            files.append(SplitFile(split, stem, path, geo_path, hdf5.count_rows(path)))
+            files.append(SplitFile(split, stem, path, geo_path, split_file.count_rows(path)))
     if not files:
         version_3 = [split for split in LAYOUTS if (folder / split).is_dir()]
         raise SourceError(
@@ -239,7 +238,7 @@ def _check_geo(folder: Path, files: list[SplitFile]) -> None:
     generations = {}
     for file in files:
         file.locate()
-        generations[file.stem] = hdf5.geo_generation(Path(str(file.geo_path)), file.num_rows)
+        generations[file.stem] = geo_file.geo_generation(Path(str(file.geo_path)), file.num_rows)
     if len(set(generations.values())) > 1:
         raise SourceError(
             folder,
@@ -247,73 +246,3 @@ def _check_geo(folder: Path, files: list[SplitFile]) -> None:
             expected="one generation",
             remedy="take all geo files from the same release",
         )
-
-
-def differences(source: RawSource) -> list[str]:
-    """Say, one sentence a file, how files differ from the published ones in rows and bytes."""
-    pairs = [(path, file.num_rows) for file in source.files for path in (file.path, file.geo_path) if path]
-    return [text for path, num_rows in pairs if (text := _difference(path, num_rows))]
-
-
-def published_name(path: Path) -> str:
-    """Return the name under which a file is published: with its folder in version 3."""
-    return f"{path.parent.name}/{path.name}" if path.parent.name in LAYOUTS else path.name
-
-
-def _difference(path: Path, num_rows: int) -> str | None:
-    size = path.stat().st_size
-    published = [file for file in facts.source_files(published_name(path)) if file.bytes]
-    if any(file.rows in (num_rows, None) and file.bytes == size for file in published):
-        return None
-    known = sorted(
-        {f"{file.rows:,} rows, {file.bytes:,} bytes" for file in published if file.rows}
-        or {f"{file.bytes:,} bytes" for file in published}
-    )
-    if not known:
-        return None  # nobody has stated its size
-    return (
-        f"{path.name} is not the published file: {num_rows:,} rows, {size:,} bytes; "
-        f"published: {' or '.join(known)}"
-    )
-
-
-def require_published(source: RawSource) -> None:
-    """Refuse files that are not the published ones, by rows and bytes.
-
-    Raises:
-        SourceError: at least one differs.
-    """
-    found = differences(source)
-    if found:
-        raise SourceError(
-            source.files[0].path.parent,
-            found="; ".join(found),
-            expected="the published files (--strict)",
-            remedy="download them again, or build without --strict",
-        )
-
-
-def checksummed(
-    source: RawSource, *, strict: bool = False, progress: Callable[[int], None] | None = None
-) -> RawSource:
-    """Return the source with the hash of every file.
-
-    Args:
-        source: an open source.
-        strict: refuse a file whose published hash is another one.
-        progress: called with the bytes hashed.
-
-    Raises:
-        SourceError: with ``strict``, a file is not byte for byte a published one.
-    """
-    hashes = {path.name: sha256_of(path, progress) for path in source.paths()}
-    for name, digest in hashes.items():
-        known = {file.sha256 for file in facts.source_files(name) if file.sha256}
-        if strict and known and digest not in known:
-            raise SourceError(
-                source.files[0].path.parent / name,
-                found=f"sha256 {digest}",
-                expected=" or ".join(sorted(known)),
-                remedy="download it again, or build without --strict",
-            )
-    return replace(source, sha256=hashes)

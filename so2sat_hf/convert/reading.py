@@ -27,6 +27,10 @@ CHECKED = {"page_checksum_verification": True}
 """Option of everything that reads Parquet: else most flipped bits come back as other pixels; costs 7 %."""
 
 
+REMEDY = "`so2sat verify` tells which files are damaged; build or copy them again"
+"""What to do about files of a built folder that cannot be right."""
+
+
 def read_tables(folder: Path, file: TableFile, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
     """Yield all rows of a file of a built folder, a few hundred at a time.
 
@@ -108,7 +112,7 @@ def damage_named(name: object) -> Iterator[None]:
             name,
             found=f"cannot be read ({error})",
             expected="a file written by `so2sat build`",
-            remedy="`so2sat verify` tells which files are damaged; build or copy them again",
+            remedy=REMEDY,
         ) from error
 
 

@@ -16,6 +16,7 @@ from so2sat_hf.convert.plan import ROW_GROUP_ROWS
 from so2sat_hf.convert.table import stores_digital_numbers
 from so2sat_hf.convert.writing import HashingFile, write_text, writing
 from so2sat_hf.errors import So2SatError
+from so2sat_hf.facts import NUM_CLASSES
 
 FLOAT32_NOISE = 0.02
 """Digital numbers that a float32 reflectance can be off: 0.002 at 28,003, 0.004 at 65,535."""
@@ -142,7 +143,7 @@ class _Tally:
         self.is_uint16 = stores_digital_numbers(pa.ipc.read_schema(pa.py_buffer(task.encoder.schema)))
         self.rows = 0
         self.memory = 0
-        self.class_counts = np.zeros(17, np.int64)
+        self.class_counts = np.zeros(NUM_CLASSES, np.int64)
         self.rounding: dict[str, float] = {}
         self.moments: dict[str, Moments] = {}
 
@@ -150,7 +151,7 @@ class _Tally:
         """Count one block and the table made of it."""
         self.rows += len(block)
         self.memory += table.nbytes
-        self.class_counts += np.bincount(block.label, minlength=17)
+        self.class_counts += np.bincount(block.label, minlength=NUM_CLASSES)
         for column, error in block.rounding.items():
             if column in table.column_names:
                 known = self.rounding.get(column, 0.0)

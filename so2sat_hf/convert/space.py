@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from so2sat_hf.convert.blueprint import Blueprint
 from so2sat_hf.convert.built import BuiltSource
-from so2sat_hf.convert.readme import column_bytes
+from so2sat_hf.convert.configs import column_bytes
 from so2sat_hf.convert.shard import FileTask
 from so2sat_hf.convert.workspace import Workspace, writable
 from so2sat_hf.errors import FolderError

@@ -25,7 +25,6 @@ from so2sat_hf.errors import LossyError, So2SatError, SourceError
 
 NUM_BANDS = views.NUM_BANDS
 SEN2_DTYPES = ("float32", "uint16")
-NUM_CLASSES = 17
 
 
 def features(columns: tuple[str, ...] = COLUMNS, *, sen2_dtype: str = "float32") -> Any:  # noqa: ANN401
@@ -84,18 +83,18 @@ def _column(block: PatchBlock, field: pa.Field, schema: pa.Schema) -> pa.Array:
     if field.name == "id":
         return _strings(block.ids)
     if field.name == "label":
-        return _numbers(block.label, pa.int64())
+        return take_over(block.label, pa.int64())
     if field.name == "sen1":
         return _nested(_present(block.sen1, field), field.type)
     if field.name == "sen2":
         sen2 = _present(block.sen2, field)
         return _nested(digital_numbers(sen2) if stores_digital_numbers(schema) else sen2, field.type)
     values = getattr(_present(block.geo, field), field.name)
-    return _strings(values) if field.name == "city" else _numbers(values, field.type)
+    return _strings(values) if field.name == "city" else take_over(values, field.type)
 
 
-def _numbers(values: NDArray[Any], kind: pa.DataType) -> pa.Array:
-    """Take over an array; ``pa.array`` would import pandas, 0.2 s in every worker."""
+def take_over(values: NDArray[Any], kind: pa.DataType) -> pa.Array:
+    """Return numbers as an Arrow array on their memory; ``pa.array`` would import pandas, 0.2 s a worker."""
     return pa.Array.from_buffers(kind, values.size, [None, pa.py_buffer(np.ascontiguousarray(values))])
 
 
@@ -131,13 +130,13 @@ def digital_numbers(reflectance: NDArray[np.float32]) -> NDArray[np.uint16]:
 
 @lru_cache(maxsize=16)
 def _offsets(num_lists: int, length: int) -> pa.Array:
-    return _numbers(np.arange(0, (num_lists + 1) * length, length, dtype=np.int32), pa.int32())
+    return take_over(np.arange(0, (num_lists + 1) * length, length, dtype=np.int32), pa.int32())
 
 
 def _nested(values: NDArray[Any], kind: pa.DataType) -> pa.Array:
     """(n, c, h, w) -> list<list<list>> (as an extension array where the schema has the type registered)."""
     num_rows, num_bands, height, width = values.shape
-    array = _numbers(values, pa.from_numpy_dtype(values.dtype))
+    array = take_over(values, pa.from_numpy_dtype(values.dtype))
     for num_lists, length in ((num_rows * num_bands * height, width), (num_rows * num_bands, height)):
         array = pa.ListArray.from_arrays(_offsets(num_lists, length), array)
     array = pa.ListArray.from_arrays(_offsets(num_rows, num_bands), array)
@@ -170,7 +169,7 @@ def to_block(table: pa.Table) -> PatchBlock:
         if column.null_count:
             raise SourceError(f"column {name}", found=f"{column.null_count:,} nulls", expected="a value each")
     label = columns["label"].to_numpy()
-    if len(label) and not 0 <= label.min() <= label.max() < NUM_CLASSES:
+    if len(label) and not 0 <= label.min() <= label.max() < facts.NUM_CLASSES:
         raise SourceError("column label", found=f"{label.min()} to {label.max()}", expected="0 to 16")
     sen2 = to_array(columns["sen2"], "sen2") if "sen2" in columns else None
     if sen2 is not None and sen2.dtype == np.uint16:

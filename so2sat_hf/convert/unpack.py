@@ -157,7 +157,7 @@ def hash_of(path: Path, kind: str, progress: Callable[[int], None] | None = None
     """Hash a file in chunks with any hash of ``hashlib``, such as ``md5``."""
     digest = hashlib.new(kind, usedforsecurity=False)
     with path.open("rb") as stream:
-        while chunk := stream.read(8 << 20):
+        while chunk := stream.read(CHUNK_BYTES):
             digest.update(chunk)
             if progress:
                 progress(len(chunk))

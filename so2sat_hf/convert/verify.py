@@ -14,17 +14,19 @@ from numpy.typing import NDArray
 
 from so2sat_hf.convert import readme
 from so2sat_hf.convert.compare import Comparison
+from so2sat_hf.convert.configs import schema_of
 from so2sat_hf.convert.executor import run
-from so2sat_hf.convert.hdf5 import SplitFile, read_labels
 from so2sat_hf.convert.manifest import README, Manifest
 from so2sat_hf.convert.patches import row_id
 from so2sat_hf.convert.plan import SUFFIX
 from so2sat_hf.convert.raw import RawSource
 from so2sat_hf.convert.reading import read_tables
 from so2sat_hf.convert.records import CompanionFile, ShardRecord
+from so2sat_hf.convert.split_file import SplitFile, read_labels
 from so2sat_hf.convert.table import schema
 from so2sat_hf.convert.unpack import sha256_of
 from so2sat_hf.errors import So2SatError
+from so2sat_hf.facts import NUM_CLASSES
 
 UNREADABLE = (
     *(OSError, ValueError, IndexError, KeyError, TypeError, AttributeError, RecursionError),
@@ -132,7 +134,7 @@ def _tasks(folder: Path, manifest: Manifest, against: RawSource | None) -> dict[
     wanted = schema(manifest.columns, sen2_dtype=manifest.sen2_dtype).serialize().to_pybytes()
     tasks = {shard.path: task(shard, wanted, has_patches=True) for shard in manifest.shards}
     for companion in manifest.companions:
-        kind = readme.schema_of(companion)
+        kind = schema_of(companion)
         for file in companion.files:
             tasks[file.path] = task(file, kind, has_patches=kind == wanted)
     return tasks
@@ -189,7 +191,7 @@ def _check_splits(manifest: Manifest, against: RawSource | None) -> Iterator[str
 
 
 def _class_counts(path: Path) -> tuple[int, ...]:
-    return tuple(np.bincount(read_labels(path), minlength=17).tolist())
+    return tuple(np.bincount(read_labels(path), minlength=NUM_CLASSES).tolist())
 
 
 def _check_complete(

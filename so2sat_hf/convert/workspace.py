@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from so2sat_hf.convert.blueprint import Blueprint
+from so2sat_hf.convert.cells import SPLITS
 from so2sat_hf.convert.manifest import MANIFEST, README, STATISTICS, Manifest
 from so2sat_hf.convert.shard import Receipt, receipt_path
 from so2sat_hf.convert.shelf import FolderShelf
@@ -39,7 +40,6 @@ configs:
 """README while files get their names: ``load_dataset`` reads it and finds nothing, rather than a mixture."""
 
 PICTURES = "pictures/classes.png"
-SPLITS = ("train", "validation", "test")
 SPLIT = f"({'|'.join(SPLITS)})"
 SUFFIX = "(parquet|arrow)"
 OUR_FILE = re.compile(

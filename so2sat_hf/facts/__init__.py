@@ -1,18 +1,16 @@
 """What is known about So2Sat LCZ42: bands, classes, cities, published files and numbers.
 
-Every fact lives in a data file next to this module, with its source; this is the one reader. Files are read
-on the first question about them, never on import. Nothing here opens a dataset.
+Every fact lives in a data file of this folder, with its source; these functions are the one way to it. Files
+are read on the first question about them, never on import. Nothing here opens a dataset.
 """
 
-import csv
 import json
-import tomllib
 from collections.abc import Iterable
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
 from so2sat_hf.errors import So2SatError
+from so2sat_hf.facts.files import read_csv, read_text, read_toml
 from so2sat_hf.facts.nouns import (
     Access,
     AccessPattern,
@@ -50,6 +48,7 @@ __all__ = [
     "palette_tables",
     "preset_tables",
     "published",
+    "published_rows",
     "similarity",
     "source_files",
     "statistics",
@@ -58,6 +57,8 @@ __all__ = [
 ]
 
 SENSORS = ("sen1", "sen2")
+NUM_CLASSES = 17
+"""Local climate zones; :func:`classes` tells of each."""
 
 
 @cache
@@ -75,7 +76,7 @@ def bands(sensor: str | None = None) -> tuple[Band, ...]:
     """
     if sensor is not None and sensor not in SENSORS:
         raise _unknown("sensor", sensor, SENSORS)
-    rows = _toml("bands.toml")["bands"]
+    rows = read_toml("bands.toml")["bands"]
     return tuple(
         Band(**{"common_name": None, "model_scale": None, "index": index} | row)
         for name in SENSORS
@@ -102,7 +103,7 @@ def band(name: str) -> Band:
 @cache
 def classes() -> tuple[LCZClass, ...]:
     """Return the 17 classes in label order."""
-    return tuple(LCZClass(**row) for row in _toml("classes.toml")["classes"])
+    return tuple(LCZClass(**row) for row in read_toml("classes.toml")["classes"])
 
 
 def class_names() -> list[str]:
@@ -119,7 +120,7 @@ def class_counts(file_stem: str) -> tuple[int, ...]:
     Raises:
         So2SatError: no counts of such a file are known.
     """
-    counts = _toml("classes.toml")["counts"]
+    counts = read_toml("classes.toml")["counts"]
     if file_stem not in counts:
         raise _unknown("file with class counts", file_stem, counts)
     return tuple(counts[file_stem])
@@ -141,7 +142,7 @@ def cities() -> tuple[City, ...]:
             testing=int(row["testing"]),
             note=row["note"],
         )
-        for row in _csv("cities.csv")
+        for row in read_csv("cities.csv")
     )
 
 
@@ -182,7 +183,7 @@ def versions() -> tuple[Version, ...]:
             mirrors=tuple(_mirror(mirror) for mirror in row.get("mirrors", ())),
             files=tuple(_source_file(row["name"], file) for file in row["files"]),
         )
-        for row in _toml("versions.toml")["versions"]
+        for row in read_toml("versions.toml")["versions"]
     )
 
 
@@ -231,6 +232,11 @@ def published(size_bytes: int, name: str) -> tuple[SourceFile, ...]:
     return tuple(file for file in source_files(name) if file.bytes == size_bytes)
 
 
+def published_rows() -> int:
+    """Return the patches of the whole dataset, in training.h5, validation.h5 and testing.h5: 400,673."""
+    return sum(file.rows or 0 for file in version("2").files)
+
+
 @cache
 def statistics(key: str) -> BandStatistics:
     """Return the published statistics of one file, e.g. ``"2/training"``.
@@ -241,7 +247,7 @@ def statistics(key: str) -> BandStatistics:
     >>> round(statistics("2/training").mean["B04"], 4)
     0.1011
     """
-    known = json.loads(_text("statistics.json"))
+    known = json.loads(read_text("statistics.json"))
     if key not in known:
         raise _unknown("published statistics", key, known)
     entry = known[key]
@@ -260,40 +266,40 @@ def similarity() -> tuple[tuple[float, ...], ...]:
     """
     codes = [lcz.code for lcz in classes()]
     # (12 - d) / 12 and not 1 - d / 12: one rounding, so that equal distances give the nearest float
-    return tuple(tuple((12 - int(row[code])) / 12 for code in codes) for row in _csv("similarity.csv"))
+    return tuple(tuple((12 - int(row[code])) / 12 for code in codes) for row in read_csv("similarity.csv"))
 
 
 @cache
 def access() -> Access:
     """Return what each way of reading the dataset from the Hub takes; ``benchmarks/hub.py`` measures it."""
-    plain = json.loads(_text("access.json"))
+    plain = json.loads(read_text("access.json"))
     patterns = {name: AccessPattern(**row) for name, row in plain.pop("patterns").items()}
     return Access(patterns=patterns, **plain)
 
 
 def preset_tables() -> tuple[dict[str, Any], ...]:
     """Return the tables of presets.toml, which :mod:`so2sat_hf.vision.preset` makes values of."""
-    return tuple(_toml("presets.toml")["presets"])
+    return tuple(read_toml("presets.toml")["presets"])
 
 
 def architecture_tables() -> tuple[dict[str, Any], ...]:
     """Return the tables of architectures.toml, which :mod:`so2sat_hf.vision.from_scratch` makes models of."""
-    return tuple(_toml("architectures.toml")["architectures"])
+    return tuple(read_toml("architectures.toml")["architectures"])
 
 
 def group_tables() -> dict[str, dict[str, Any]]:
     """Return the rows of ``groups.toml``; :func:`so2sat_hf.facts.labels.groupings` reads them."""
-    return _toml("groups.toml")
+    return read_toml("groups.toml")
 
 
 def palette_tables() -> dict[str, dict[str, Any]]:
     """Return the rows of ``palettes.toml``; :func:`so2sat_hf.facts.labels.palettes` reads them."""
-    return _toml("palettes.toml")
+    return read_toml("palettes.toml")
 
 
 def citation() -> str:
     """Return the BibTeX entries of the paper and of the versions that have a DOI."""
-    return _text("citation.bib")
+    return read_text("citation.bib")
 
 
 def _source_file(version: str, row: dict[str, Any]) -> SourceFile:
@@ -309,18 +315,3 @@ def _mirror(row: dict[str, Any]) -> Mirror:
 
 def _unknown(kind: str, name: str, known: Iterable[str]) -> So2SatError:
     return So2SatError(f"{kind} {name!r}", found="unknown", expected="one of " + ", ".join(known))
-
-
-@cache
-def _toml(name: str) -> dict[str, Any]:
-    return tomllib.loads(_text(name))
-
-
-def _csv(name: str) -> list[dict[str, str]]:
-    """Read a table; lines that start with # are comments."""
-    lines = _text(name).splitlines()
-    return list(csv.DictReader(line for line in lines if not line.startswith("#")))
-
-
-def _text(name: str) -> str:
-    return (files(__name__) / name).read_text(encoding="utf-8")

@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from so2sat_hf import facts
 from so2sat_hf.errors import So2SatError
 
-NUM_CLASSES = 17
 STANDARD = "standard"
 
 
@@ -114,7 +113,7 @@ def groupings() -> dict[str, Grouping]:
     """Return every grouping by its name."""
     found = {}
     for name, row in facts.group_tables().items():
-        group_of = [0] * NUM_CLASSES
+        group_of = [0] * facts.NUM_CLASSES
         for number, members in enumerate(row["members"]):
             for index in members:
                 group_of[index] = number

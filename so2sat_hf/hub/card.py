@@ -11,10 +11,11 @@ from so2sat_hf import facts
 from so2sat_hf.companions.brightness import TFDS_FACTOR
 from so2sat_hf.companions.footprint import SIDE
 from so2sat_hf.companions.mini import PER_SPLIT
+from so2sat_hf.convert.configs import Config, column_bytes
 from so2sat_hf.convert.manifest import README, Manifest
 from so2sat_hf.convert.patches import DN_PER_REFLECTANCE, PATCH_SIZE, PIXEL_SIZE
 from so2sat_hf.convert.plan import ROW_GROUP_ROWS
-from so2sat_hf.convert.readme import Config, column_bytes, head, join, metadata
+from so2sat_hf.convert.readme import head, join, metadata
 from so2sat_hf.convert.table import NUM_BANDS
 from so2sat_hf.convert.wording import exactness
 from so2sat_hf.errors import FolderError
@@ -136,12 +137,11 @@ def flags(contents: Contents, repo: str | None = None) -> dict[str, bool]:
 def _constants() -> dict[str, str]:
     """Values that are the same in every card."""
     training = facts.statistics("2/training")
-    rows = sum(file.rows or 0 for file in facts.version("2").files)
     smallest, largest = tables.rarest_and_commonest()
     small = sum(city.rows for city in facts.cities() if city.note.startswith("small area"))
     doi = re.search(r"doi\s*=\s*\{(.+?)\}", facts.citation())
     return {
-        "published_rows": f"{rows:,}",
+        "published_rows": f"{facts.published_rows():,}",
         "num_cities": str(len(facts.cities())),
         "num_classes": str(len(facts.classes())),
         "patch_size": str(PATCH_SIZE),

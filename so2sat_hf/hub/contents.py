@@ -8,11 +8,11 @@ from so2sat_hf import facts
 from so2sat_hf.companions import index, rgb
 from so2sat_hf.companions.mini import PER_SPLIT
 from so2sat_hf.convert.cells import CULTURE_10, Cell, splits_of
+from so2sat_hf.convert.configs import SENSORS, WHAT, Config, configs, patterns, view
 from so2sat_hf.convert.manifest import STATISTICS, Manifest
 from so2sat_hf.convert.patches import COLUMNS, FILE_OF_SPLIT, SourceRecord
 from so2sat_hf.convert.plan import SUFFIX
-from so2sat_hf.convert.readme import SENSORS, WHAT, Config, configs, patterns, view
-from so2sat_hf.convert.statistics import parse_statistics
+from so2sat_hf.convert.statistics_file import parse_statistics
 from so2sat_hf.convert.table import features
 
 PICTURE = "pictures/classes.png"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from so2sat_hf.facts import SourceFile, Version
 from so2sat_hf.hub.download import hash_of
-from so2sat_hf.hub.pieces import Piece, Plan, Selection, State, choose
+from so2sat_hf.hub.pieces import Piece, Plan, Selection, State, choose, nearest_folder
 
 HASHES = ("md5", "sha256", "sha512")
 
@@ -18,11 +18,10 @@ def describe(plan: Plan, folder: Path) -> str:
     place = f"{mirror.repo_id} at {mirror.revision}" if mirror.repo_id else mirror.page
     lines = [f"Version {plan.version.name} from {mirror.title} ({place}) into {folder}:"]
     lines += [f"  {piece.path.name:20}{_state(piece)}" for piece in plan.pieces]
-    existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     needs = f"{readable(plan.bytes_missing)} to fetch"
     if plan.selection.unpack:
         needs += f", {readable(plan.bytes_to_unpack)} to unpack"
-    lines.append(f"{needs}; {readable(shutil.disk_usage(existing).free)} free")
+    lines.append(f"{needs}; {readable(shutil.disk_usage(nearest_folder(folder)).free)} free")
     lines += _warnings(plan)
     return "\n".join(lines)
 

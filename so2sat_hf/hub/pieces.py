@@ -237,6 +237,11 @@ def size_of(file: SourceFile) -> int:
     return file.bytes
 
 
+def nearest_folder(path: Path) -> Path:
+    """Return a path, or the nearest folder above it that is there: whose disk it is going to be on."""
+    return next(each for each in (path.absolute(), *path.absolute().parents) if each.exists())
+
+
 def check_space(plan: Plan, folder: Path) -> None:
     """Compare what all files together need with what is free, before anything is written.
 
@@ -246,7 +251,7 @@ def check_space(plan: Plan, folder: Path) -> None:
     needs: dict[int, list[tuple[Path, int, str]]] = {}
     work = plan.selection.work or folder
     for place, size, verb in ((folder, plan.bytes_missing, "fetch"), (work, plan.bytes_to_unpack, "unpack")):
-        existing = next(path for path in (place.absolute(), *place.absolute().parents) if path.exists())
+        existing = nearest_folder(place)
         if size:
             needs.setdefault(existing.stat().st_dev, []).append((existing, size, verb))
     for parts in needs.values():

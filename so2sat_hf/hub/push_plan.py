@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from so2sat_hf.companions.planners import NAMES
-from so2sat_hf.convert import readme
+from so2sat_hf.convert.configs import configs
 from so2sat_hf.convert.manifest import MANIFEST, README, STATISTICS, Manifest
 from so2sat_hf.convert.verify import verify
 from so2sat_hf.errors import FolderError, HubError, VerificationError
@@ -86,8 +86,8 @@ class PushPlan:
             difflib.unified_diff(
                 self.readme_before.splitlines(),
                 lines.splitlines(),
-                "README.md",
-                "README.md, new",
+                README,
+                f"{README}, new",
                 lineterm="",
             )
         )
@@ -130,7 +130,7 @@ def plan_push(folder: Path, repository: Repository) -> PushPlan:
     there = repository.tree(head) if head else {}
     listed, before, version = _manifest_there(repository, head, there)
     items = plan_change(wanted, there, listed)
-    patterns = (p for config in readme.configs(manifest) for files in config.files.values() for p in files)
+    patterns = (p for config in configs(manifest) for files in config.files.values() for p in files)
     foreign = mistaken(items, patterns)
     if foreign:
         raise HubError(

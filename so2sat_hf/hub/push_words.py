@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from so2sat_hf.convert.manifest import FORMAT_VERSION, README
+from so2sat_hf.convert.manifest import FORMAT_VERSION, README, major
 from so2sat_hf.hub.change import FATES, Item
 from so2sat_hf.hub.push import PushReport, count
 from so2sat_hf.hub.push_plan import PushPlan
@@ -47,16 +47,12 @@ def counts(items: Iterable[Item]) -> str:
 
 def other_format(plan: PushPlan) -> str:
     """Return a warning if main holds another version of the data contract; else nothing."""
-    if plan.format_before is None or _major(plan.format_before) == _major(FORMAT_VERSION):
+    if plan.format_before is None or major(plan.format_before) == major(FORMAT_VERSION):
         return ""
     return (
         f"main holds format {plan.format_before}, this is {FORMAT_VERSION}: so2sat_hf for "
-        f"{_major(plan.format_before)}.x reads it by revision format-{plan.format_before} from now on"
+        f"{major(plan.format_before)}.x reads it by revision format-{plan.format_before} from now on"
     )
-
-
-def _major(version: str) -> str:
-    return version.partition(".")[0]
 
 
 def outcome(report: PushReport, repo_id: str, url: str) -> str:

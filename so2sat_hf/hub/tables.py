@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from so2sat_hf import facts
-from so2sat_hf.convert.cells import VERSION_3_SPLITS
+from so2sat_hf.convert.cells import SPLITS, VERSION_3_SPLITS
+from so2sat_hf.convert.configs import Config
 from so2sat_hf.convert.moments import PERCENTILES
 from so2sat_hf.convert.plan import SUFFIX
-from so2sat_hf.convert.readme import Config
 from so2sat_hf.convert.wording import column_meanings
 from so2sat_hf.facts import Band
 from so2sat_hf.hub.contents import PICTURE, Contents, published_counts
@@ -19,7 +19,6 @@ CONFIG_OF_VERSION = {
 }
 """Published version -> configs that hold its splits."""
 
-SPLITS = ("train", "validation", "test")
 NOTHING = "\N{EN DASH}"
 """Stands where there is no patch."""
 

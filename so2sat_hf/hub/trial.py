@@ -5,10 +5,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from so2sat_hf.convert import readme
+from so2sat_hf.convert.configs import Config, configs
 from so2sat_hf.convert.manifest import Manifest
 from so2sat_hf.convert.reading import read_rows
-from so2sat_hf.convert.readme import Config
 from so2sat_hf.errors import HubError, So2SatError
 from so2sat_hf.hub.patience import Passing, behind
 
@@ -56,7 +55,7 @@ def try_loading(
 def _try_loading(repo_id: str, revision: str, folder: Path, manifest: Manifest) -> None:
     own = {companion.name for companion in manifest.companions}
     with tempfile.TemporaryDirectory(prefix="so2sat-") as cache:
-        for config in readme.configs(manifest):
+        for config in configs(manifest):
             _check_head(repo_id, revision, config, cache)
             if config.is_default or config.name in own:
                 for split, files in config.files.items():

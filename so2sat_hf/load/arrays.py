@@ -25,11 +25,6 @@ Values: TypeAlias = NDArray[Any] | pa.Array
 """Values of a column: pixels or numbers as an array, strings as Arrow has them."""
 
 
-def views(column: pa.ChunkedArray, name: str = "pixels") -> list[NDArray[Any]]:
-    """Return :func:`view` of each chunk."""
-    return [view(chunk, name) for chunk in column.chunks]
-
-
 def strings(column: pa.Array, rows: NDArray[np.int64], name: str = "strings") -> NDArray[Any]:
     """Return some rows of a column of strings as objects.
 
@@ -68,9 +63,6 @@ def opened(table: pa.RecordBatch | pa.Table, wanted: Wanted) -> dict[str, list[V
 def starts_of(parts: Sequence[Any]) -> NDArray[np.int64]:
     """Return the number of the first row of each part, and behind the last one that of all rows."""
     return np.cumsum([0, *map(len, parts)], dtype=np.int64)
-
-
-# ---- rows into batches
 
 
 def empty(count: int, wanted: Wanted, dtypes: Mapping[str, np.dtype[Any]]) -> Batch:

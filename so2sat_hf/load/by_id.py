@@ -1,6 +1,6 @@
 """Single patches by their ids, from a built folder on this machine or a repository on the Hub.
 
-Where they lie is looked up first, once per dataset (:mod:`so2sat_hf.load.places`). Then the row groups that
+Where they lie is looked up first, once per dataset (:mod:`so2sat_hf.load.lookup`). Then the row groups that
 hold them are read, and no others (on the Hub: :mod:`so2sat_hf.load.ahead`).
 """
 
@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from so2sat_hf.convert.manifest import Manifest
 from so2sat_hf.convert.patches import GEO_COLUMNS, PATCH_SIZE, GeoBlock, PatchBlock, parse_id, row_id
+from so2sat_hf.convert.reading import REMEDY
 from so2sat_hf.convert.table import NUM_BANDS, check_columns, to_block
 from so2sat_hf.errors import FolderError, So2SatError, SourceError
 from so2sat_hf.load.files import Place, open_place
-from so2sat_hf.load.places import REMEDY, Located, locate
+from so2sat_hf.load.lookup import Located, locate
 
 
 def patches(

@@ -10,13 +10,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from so2sat_hf.convert.patches import PATCH_SIZE
+from so2sat_hf.convert.reading import REMEDY
 from so2sat_hf.convert.table import NUM_BANDS
 from so2sat_hf.convert.views import numbers, view
 from so2sat_hf.errors import SourceError
 from so2sat_hf.load.arrays import as_index, copy_rows, need_torch, starts_of, strings
 from so2sat_hf.load.selection import Wanted, dtypes
-
-REMEDY = "`so2sat verify` tells which files are damaged; build or copy them again"
 
 
 class Column(Protocol):
@@ -155,7 +155,7 @@ class Pixels:
                 self._view(part)
         if self.shape is None and self.chunks:
             self._view(0)
-        bands, *size = self.shape or (NUM_BANDS.get(self.name, 0), 32, 32)
+        bands, *size = self.shape or (NUM_BANDS.get(self.name, 0), PATCH_SIZE, PATCH_SIZE)
         count = bands if self.bands is None else len(self.bands)
         out = np.empty((len(rows), count, *size), self.dtype)
         copy_rows(self.views, (which, rows - self.starts[which]), self.index, out)

@@ -7,12 +7,12 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from so2sat_hf.convert.cells import SPLITS
 from so2sat_hf.convert.reading import CHECKED
 from so2sat_hf.errors import So2SatError, SourceError
 
 COLUMNS = ("fold", "split", "id")
 SCHEMA = pa.schema([("fold", pa.int64()), ("split", pa.string()), ("id", pa.string())])
-SPLITS = ("train", "validation", "test")
 
 
 def read_folds(path: Path) -> pa.Table:

@@ -11,10 +11,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from so2sat_hf.convert.manifest import Manifest
+from so2sat_hf.convert.reading import REMEDY
 from so2sat_hf.convert.views import check_kinds
 from so2sat_hf.errors import FolderError, So2SatError, SourceError
-
-REMEDY = "`so2sat verify` tells which files are damaged; build or copy them again"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

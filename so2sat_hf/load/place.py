@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from so2sat_hf.convert.cells import LAYOUTS
 from so2sat_hf.convert.manifest import Manifest
 from so2sat_hf.convert.patches import FILE_OF_SPLIT, Rows
+from so2sat_hf.convert.reading import REMEDY
 from so2sat_hf.convert.records import CompanionFile, ShardRecord, TableFile
 from so2sat_hf.errors import SourceError
 
@@ -139,7 +140,7 @@ def _groups(place: Place, split: str) -> tuple[Group, ...]:
                 place.where(shard.path),
                 found=f"{sum(rows):,} rows",
                 expected=f"{shard.rows:,}, as manifest.json says",
-                remedy="`so2sat verify` tells which files are damaged; build or copy them again",
+                remedy=REMEDY,
             )
     return tuple(
         Group(index, number, rows)

@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from so2sat_hf.convert.patches import DN_PER_REFLECTANCE, PATCH_SIZE
+from so2sat_hf.convert.reading import REMEDY
 from so2sat_hf.convert.table import NUM_BANDS, digital_numbers
 from so2sat_hf.errors import RowError, So2SatError, SourceError
 from so2sat_hf.load.epochs import Epochs
@@ -280,7 +281,7 @@ def _exactly(reflectance: NDArray[np.float32]) -> NDArray[np.uint16]:
             "column sen2",
             found="reflectance that is no multiple of 1/10000",
             expected="exact values, as manifest.json says",
-            remedy="`so2sat verify` tells which files are damaged; build or copy them again",
+            remedy=REMEDY,
         )
     return numbers
 

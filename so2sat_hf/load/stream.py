@@ -5,11 +5,11 @@ stream holds no open file and no thread until it is iterated over, so it can be 
 """
 
 import hashlib
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from so2sat_hf.convert.executor import num_cores
 from so2sat_hf.errors import So2SatError
 from so2sat_hf.load.arrays import as_torch
 from so2sat_hf.load.feeder import Feeder
@@ -93,11 +93,10 @@ class PatchStream(IterableDataset):  # type: ignore[type-arg]
             HubError: the Hub refuses, or has no such dataset.
         """
         super().__init__()
-        if form not in FORMS or not 0 <= rank < world_size:
-            name, found, expected = ("rank", rank, f"0 to {world_size - 1}")
-            if form not in FORMS:
-                name, found, expected = ("form", form, " or ".join(FORMS))  # type: ignore[assignment]
-            raise So2SatError(name, found=repr(found), expected=expected)
+        if form not in FORMS:
+            raise So2SatError("form", found=repr(form), expected=" or ".join(FORMS))
+        if not 0 <= rank < world_size:
+            raise So2SatError("rank", found=repr(rank), expected=f"0 to {world_size - 1}")
         self.place, self.split, stored = _opened(place, split)
         check_split(self.place, self.split)
         self.seed, self.rank = seed, rank
@@ -264,8 +263,3 @@ def _opened(place: Any, split: str | None) -> tuple[Place, str, tuple[str, ...]]
             "split", found=repr(split), expected=f"{streamed.split!r}, which the streaming dataset is of"
         )
     return streamed
-
-
-def num_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

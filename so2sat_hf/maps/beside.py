@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from so2sat_hf.convert.writing import write_text
-from so2sat_hf.maps.geotiff import Grid
+from so2sat_hf.maps.rasters import Grid
 
 
 def write_category_names(path: Path, names: Mapping[int, str]) -> None:
@@ -21,4 +21,4 @@ def write_world_file(path: Path, grid: Grid) -> None:
     """Write the ``.tfw`` beside a GeoTIFF; its last two numbers are the centre of the first pixel."""
     half = grid.pixel / 2
     numbers = (grid.pixel, 0.0, 0.0, -grid.pixel, grid.left + half, grid.top - half)
-    path.with_suffix(".tfw").write_text("".join(f"{number!r}\n" for number in numbers))
+    write_text(path.with_suffix(".tfw"), "".join(f"{number!r}\n" for number in numbers), durable=False)

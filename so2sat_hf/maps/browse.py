@@ -18,8 +18,8 @@ from so2sat_hf.load.by_id import patches
 from so2sat_hf.load.place import Place
 from so2sat_hf.maps.positions import SIDE, Positions
 from so2sat_hf.pages.choice import city_name
-from so2sat_hf.pages.contact_sheet import PANELS
 from so2sat_hf.pages.html import page, png, text
+from so2sat_hf.pages.panels import PANELS
 
 PICTURES = 2000
 """Embedded unless told otherwise: about 5 MB."""

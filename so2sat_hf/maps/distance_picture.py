@@ -1,14 +1,13 @@
 """How far it is from the patches of a split to the nearest of another, as a picture."""
 
 from collections.abc import Sequence
-from io import BytesIO
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from so2sat_hf.maps.neighbours import Pair
 from so2sat_hf.maps.positions import SIDE
-from so2sat_hf.pages.contact_sheet import BACKGROUND, INK, LINE, MUTED
+from so2sat_hf.pages.drawing import BACKGROUND, INK, LINE, MUTED, png_of
 
 EDGES = np.geomspace(100, 1e6, 33)
 """Metres; bins of the same width on a logarithmic axis."""
@@ -33,9 +32,7 @@ def distance_picture(pairs: Sequence[Pair]) -> bytes:
     for number, pair in enumerate(shown):
         top = MARGIN + 30 + number * (HEIGHT + GAP)
         _draw(canvas, pair, top, plain, small)
-    stream = BytesIO()
-    sheet.save(stream, format="PNG", optimize=True)
-    return stream.getvalue()
+    return png_of(sheet)
 
 
 def _draw(canvas: ImageDraw.ImageDraw, pair: Pair, top: int, plain: object, small: object) -> None:

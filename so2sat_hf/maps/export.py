@@ -15,8 +15,9 @@ from so2sat_hf.errors import FolderError, So2SatError
 from so2sat_hf.load.place import Place
 from so2sat_hf.maps.beside import write_world_file
 from so2sat_hf.maps.chosen import Chosen
-from so2sat_hf.maps.geotiff import Band, Grid, library, wkt_of, write_geotiff
-from so2sat_hf.maps.vrt import Tile, write_vrt
+from so2sat_hf.maps.geotiff import library, wkt_of, write_geotiff
+from so2sat_hf.maps.rasters import Band, Grid
+from so2sat_hf.maps.vrt import VrtFile, write_vrt
 
 SENSORS = {"sen1": ("sen1",), "sen2": ("sen2",), "both": ("sen1", "sen2")}
 UNITS = {"sen1": "linear", "sen2": "reflectance"}
@@ -63,7 +64,7 @@ def export(
         for band in facts.bands(name)
     ]
     nodata = None if dtype == "uint16" else float("nan")
-    tiles: dict[tuple[str, int], list[Tile]] = defaultdict(list)
+    tiles: dict[tuple[str, int], list[VrtFile]] = defaultdict(list)
     count = 0
     for block in chosen.blocks(columns):
         for row in range(len(block)):
@@ -82,11 +83,9 @@ def export(
 
 
 def _columns(chosen: Chosen, sensor: str, dtype: str) -> tuple[str, ...]:
-    if sensor not in SENSORS or dtype not in DTYPES:
-        name, found, known = ("sensor", sensor, tuple(SENSORS))
-        if sensor in SENSORS:
-            name, found, known = ("dtype", dtype, DTYPES)
-        raise So2SatError(name, found=repr(found), expected=" or ".join(known))
+    for name, found, known in (("sensor", sensor, SENSORS), ("dtype", dtype, DTYPES)):
+        if found not in known:
+            raise So2SatError(name, found=repr(found), expected=" or ".join(known))
     if dtype == "uint16" and sensor != "sen2":
         raise So2SatError(
             "--dtype uint16", found=f"with --sensor {sensor}", expected="--sensor sen2",
@@ -114,7 +113,7 @@ def _write(
     *,
     nodata: float | None,
     world_files: bool,
-) -> tuple[tuple[str, int], Tile]:
+) -> tuple[tuple[str, int], VrtFile]:
     geo = block.geo
     if geo is None:
         raise So2SatError(block.ids[row], found="no position", expected="geolocation of every patch")
@@ -134,7 +133,7 @@ def _write(
     write_geotiff(path, pixels, grid, bands, nodata=nodata, tags=tags, durable=False)
     if world_files:
         write_world_file(path, grid)
-    return (city, grid.epsg), Tile(name, grid, PATCH_SIZE, PATCH_SIZE)
+    return (city, grid.epsg), VrtFile(name, grid, PATCH_SIZE, PATCH_SIZE)
 
 
 def folder_of(city: str) -> str:

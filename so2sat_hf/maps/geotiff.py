@@ -1,12 +1,8 @@
-"""GeoTIFF files: the one door of rasterio.
-
-Positions of this dataset are **corners**: ``(x_ul, y_ul)`` is the upper-left corner of the upper-left pixel,
-as GDAL has it. A world file names the *centre* of that pixel, so its numbers are half a pixel further.
-"""
+"""GeoTIFF files: the one door of rasterio."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +11,7 @@ from numpy.typing import NDArray
 
 from so2sat_hf.convert.writing import placing
 from so2sat_hf.errors import FolderError, So2SatError
+from so2sat_hf.maps.rasters import Band, Grid, Layer, Look
 
 if TYPE_CHECKING:
     import rasterio
@@ -25,53 +22,6 @@ CACHE_MB = 64
 
 LARGEST_TILE = 256
 """Pixels along a tile of a file."""
-
-
-@dataclass(frozen=True, slots=True)
-class Band:
-    """One band of a file."""
-
-    name: str
-    """Description that GDAL and QGIS show."""
-
-    unit: str = ""
-    """Of its values times scale."""
-
-    scale: float = 1.0
-    """Value in the unit = stored value x scale."""
-
-
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """Where a raster lies: a north-up grid."""
-
-    epsg: int
-    """Code of the coordinate reference system."""
-
-    left: float
-    """Metres of the left edge of the first column."""
-
-    top: float
-    """Metres of the upper edge of the first row."""
-
-    pixel: float
-    """Metres along a pixel."""
-
-    @property
-    def transform(self) -> tuple[float, float, float, float, float, float]:
-        """In GDAL's order, without the sign mistakes."""
-        return self.left, self.pixel, 0.0, self.top, 0.0, -self.pixel
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """How a raster of classes is shown."""
-
-    colors: Mapping[int, tuple[int, int, int]] = field(default_factory=dict)
-    """Value -> red, green, blue."""
-
-    names: Mapping[int, str] = field(default_factory=dict)
-    """Value -> name of the class."""
 
 
 def library() -> Any:  # noqa: ANN401
@@ -184,26 +134,6 @@ def reading(path: Path) -> Iterator[None]:
 def finite(pixels: NDArray[Any]) -> NDArray[np.bool_]:
     """Return which pixels are numbers."""
     return np.isfinite(pixels) if pixels.dtype.kind == "f" else np.ones(pixels.shape, bool)
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """One band in a file, and what its numbers mean."""
-
-    path: Path
-    """Of the file."""
-
-    number: int
-    """Of the band, from 1."""
-
-    scale: float
-    """Reflectance = number x scale + offset."""
-
-    offset: float
-    """See scale."""
-
-    nodata: float | None = None
-    """Number that means unknown, besides the file's own."""
 
 
 @dataclass(frozen=True, slots=True)

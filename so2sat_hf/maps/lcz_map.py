@@ -16,7 +16,7 @@ from so2sat_hf.convert.writing import write_text
 from so2sat_hf.errors import FolderError, So2SatError
 from so2sat_hf.facts.labels import palette
 from so2sat_hf.maps.map_files import MapOptions, check_target, write_map
-from so2sat_hf.maps.map_tile import Task, map_tile
+from so2sat_hf.maps.map_tile import Task, map_tile, predict_tile, predictor
 from so2sat_hf.maps.scene import Scene
 from so2sat_hf.maps.tiles import MapGrid, Tile, tiles_of
 from so2sat_hf.training.classifier import Classifier
@@ -90,8 +90,9 @@ def _tiles(
     for tile in tasks.keys() - missing.keys():
         _advance(progress, tile)
     if jobs == 1 and executor is None:
+        predict = predictor(classifier, options.device)  # the model is open: others have to load it
         for tile, task in missing.items():
-            map_tile(task)
+            predict_tile(task, predict)
             _advance(progress, tile)
     else:
         for tile, _ in run(map_tile, missing, jobs=jobs, executor=executor):

@@ -12,8 +12,9 @@ from so2sat_hf.convert.writing import write_bytes
 from so2sat_hf.errors import FolderError, So2SatError
 from so2sat_hf.facts.labels import palette, schemes
 from so2sat_hf.maps.beside import write_category_names
-from so2sat_hf.maps.geotiff import Band, Grid, Look, opened, write_geotiff
+from so2sat_hf.maps.geotiff import opened, write_geotiff
 from so2sat_hf.maps.map_picture import map_picture
+from so2sat_hf.maps.rasters import Band, Grid, Look
 from so2sat_hf.maps.smooth import NOTHING, entropy, smoothed
 from so2sat_hf.maps.styles import legend
 from so2sat_hf.maps.tiles import MapGrid, Tile

@@ -1,14 +1,12 @@
 """A map as a picture with its legend: to look at, without a GIS."""
 
-from io import BytesIO
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from so2sat_hf.facts.labels import Palette
 from so2sat_hf.maps.styles import legend
-from so2sat_hf.pages.contact_sheet import BACKGROUND, INK, LINE
+from so2sat_hf.pages.drawing import BACKGROUND, INK, LINE, png_of
 
 LARGEST = 1200
 """Pixels along the longer side of the map; larger maps show every n-th cell."""
@@ -43,6 +41,4 @@ def map_picture(cells: NDArray[np.uint8], values: str, palette: Palette) -> byte
         canvas.rectangle((left, top, left + 16, top + 16), tuple(colors[value].tolist()), LINE)
         share = 100 * counts[value] / counts[1:].sum()
         canvas.text((left + 26, top + 14), f"{names[value]}  {share:.1f} %", INK, font, anchor="ls")
-    stream = BytesIO()
-    sheet.save(stream, format="PNG", optimize=True)
-    return stream.getvalue()
+    return png_of(sheet)

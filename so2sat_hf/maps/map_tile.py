@@ -14,9 +14,12 @@ from so2sat_hf.convert.patches import PIXEL_SIZE
 from so2sat_hf.convert.writing import placing
 from so2sat_hf.maps.scene import Scene, read_scene
 from so2sat_hf.maps.tiles import MapGrid, Tile, blocks_of, pixels_of, windows
-from so2sat_hf.training.classifier import fitting, loaded
+from so2sat_hf.training.classifier import Classifier, fitting, loaded
 from so2sat_hf.vision.preset import Preset
 from so2sat_hf.vision.transform import So2SatTransform
+
+Predict = Callable[[NDArray[np.generic]], NDArray[np.float32]]
+"""(n, bands, 32, 32) reflectance -> (n, 17) probabilities."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +49,28 @@ class Task:
 
 
 def map_tile(task: Task) -> str:
-    """Work on a tile: predict every window, and write the probabilities.
+    """Work on a tile in any process, which loads the model for its first one; see :func:`predict_tile`."""
+    return predict_tile(task, _loaded_predictor(task.model, task.preset, task.device))
+
+
+def predict_tile(task: Task, predict: Predict) -> str:
+    """Predict every window of a tile, write the probabilities, and return the name of their file.
 
     Where several scenes show a window, the mean of their probabilities counts. A window with an unknown pixel
     is left out.
+
+    Args:
+        task: the tile.
+        predict: what :func:`predictor` made of its model.
+
+    Raises:
+        So2SatError: a scene that cannot be read.
+        FolderError: the file cannot be written.
     """
     tile, grid, block = task.tile, task.grid, task.tile.block
     classes = len(facts.classes())
     total = np.zeros((classes, tile.rows, tile.columns), np.float32)
     count = np.zeros((tile.rows, tile.columns), np.uint16)
-    predict = _predictor(task.model, task.preset, task.device)
     row, column, height, width = pixels_of(grid, tile)
     left, top = grid.left + PIXEL_SIZE * column, grid.top - PIXEL_SIZE * row
     for scene in task.scenes:
@@ -80,12 +95,14 @@ def map_tile(task: Task) -> str:
 
 
 @lru_cache(maxsize=1)
-def _predictor(
-    name: str, preset: Preset, device: str
-) -> Callable[[NDArray[np.generic]], NDArray[np.float32]]:
-    """Return what makes (n, 17) probabilities of (n, bands, 32, 32) reflectance; one a process."""
-    classifier = fitting(name, loaded(name), preset)
-    model = classifier.model.to(device).eval()
+def _loaded_predictor(name: str, preset: Preset, device: str) -> Predict:
+    """Load a model, once a process."""
+    return predictor(fitting(name, loaded(name), preset), device)
+
+
+def predictor(classifier: Classifier, device: str) -> Predict:
+    """Return what predicts windows on a device; the model is moved there."""
+    model, preset = classifier.model.to(device).eval(), classifier.preset
     transform = So2SatTransform(preset).to(device).eval()
     order = list(classifier.order)
 

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from so2sat_hf.companions.index import VERSIONS
+from so2sat_hf.convert.cells import SPLITS
 from so2sat_hf.convert.manifest import MANIFEST
 from so2sat_hf.convert.patches import PATCH_SIZE, PIXEL_SIZE
 from so2sat_hf.convert.reading import CHECKED
@@ -58,7 +59,7 @@ class Positions:
     def names(self, version: str) -> list[str]:
         """Return the splits that a version has, in the order train, validation, test."""
         present = set(np.unique(self.splits[version]))
-        return [split for split in ("train", "validation", "test") if split in present]
+        return [split for split in SPLITS if split in present]
 
 
 def positions_of(data: str) -> Positions:
@@ -83,7 +84,7 @@ def is_index(path: Path) -> bool:
 
 
 def _files(folder: Path) -> list[Path]:
-    names = (folder / f"{split}.parquet" for split in ("train", "validation", "test"))
+    names = (folder / f"{split}.parquet" for split in SPLITS)
     return [path for path in names if path.is_file()]
 
 

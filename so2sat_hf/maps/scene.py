@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from so2sat_hf import facts
 from so2sat_hf.convert.patches import PIXEL_SIZE
 from so2sat_hf.errors import So2SatError
-from so2sat_hf.maps.geotiff import Layer, RasterInfo, degrees_in, inspect, read_layers
+from so2sat_hf.maps.geotiff import RasterInfo, degrees_in, inspect, read_layers
+from so2sat_hf.maps.rasters import Layer
 from so2sat_hf.maps.safe import is_safe, read_safe
 
 UNITS = ("reflectance", "dn", "dn-1000")

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from so2sat_hf.maps.geotiff import Band, Grid
+from so2sat_hf.convert.writing import write_text
+from so2sat_hf.maps.rasters import Band, Grid
 
 GDAL_TYPES = {"float32": "Float32", "float64": "Float64", "uint16": "UInt16", "uint8": "Byte"}
 
 
 @dataclass(frozen=True, slots=True)
-class Tile:
+class VrtFile:
     """One file of a VRT."""
 
     name: str
@@ -28,22 +29,25 @@ class Tile:
 
 
 def write_vrt(
-    path: Path, tiles: Sequence[Tile], bands: Sequence[Band], *, dtype: str, nodata: float | None, wkt: str
+    path: Path, files: Sequence[VrtFile], bands: Sequence[Band], *, dtype: str, nodata: float | None, wkt: str
 ) -> None:
     """Write a VRT over files of one grid; where they overlap, the later one is on top.
 
     Args:
         path: ends in ``.vrt``; the files are named relative to its folder.
-        tiles: the files, all with the same CRS, pixel size and alignment.
+        files: of the raster, all with the same CRS, pixel size and alignment.
         bands: of each of them.
         dtype: of their pixels.
         nodata: of their pixels; what no file covers has it, too.
         wkt: their coordinate reference system.
+
+    Raises:
+        FolderError: it cannot be written.
     """
-    pixel = tiles[0].grid.pixel
-    left, top = min(tile.grid.left for tile in tiles), max(tile.grid.top for tile in tiles)
-    right = max(tile.grid.left + tile.columns * pixel for tile in tiles)
-    bottom = min(tile.grid.top - tile.rows * pixel for tile in tiles)
+    pixel = files[0].grid.pixel
+    left, top = min(file.grid.left for file in files), max(file.grid.top for file in files)
+    right = max(file.grid.left + file.columns * pixel for file in files)
+    bottom = min(file.grid.top - file.rows * pixel for file in files)
     width, height = round((right - left) / pixel), round((top - bottom) / pixel)
     numbers = ", ".join(repr(number) for number in (left, pixel, 0.0, top, 0.0, -pixel))
     lines = [
@@ -52,14 +56,14 @@ def write_vrt(
         f"<GeoTransform>{numbers}</GeoTransform>",
     ]
     for number, band in enumerate(bands, 1):
-        lines += _band(number, band, tiles, dtype, nodata, (left, top))
-    path.write_text("\n".join([*lines, "</VRTDataset>", ""]), encoding="utf-8")
+        lines += _band(number, band, files, dtype, nodata, (left, top))
+    write_text(path, "\n".join([*lines, "</VRTDataset>", ""]), durable=False)
 
 
 def _band(
     number: int,
     band: Band,
-    tiles: Sequence[Tile],
+    files: Sequence[VrtFile],
     dtype: str,
     nodata: float | None,
     corner: tuple[float, float],
@@ -72,15 +76,15 @@ def _band(
     ]
     if nodata is not None:
         lines.append(f"<NoDataValue>{nodata}</NoDataValue>")
-    for tile in tiles:
-        raster = f'RasterXSize="{tile.columns}" RasterYSize="{tile.rows}"'
-        block = f'BlockXSize="{tile.columns}" BlockYSize="{tile.rows}"'
-        size = f'xSize="{tile.columns}" ySize="{tile.rows}"'
-        x = round((tile.grid.left - corner[0]) / tile.grid.pixel)
-        y = round((corner[1] - tile.grid.top) / tile.grid.pixel)
+    for file in files:
+        raster = f'RasterXSize="{file.columns}" RasterYSize="{file.rows}"'
+        block = f'BlockXSize="{file.columns}" BlockYSize="{file.rows}"'
+        size = f'xSize="{file.columns}" ySize="{file.rows}"'
+        x = round((file.grid.left - corner[0]) / file.grid.pixel)
+        y = round((corner[1] - file.grid.top) / file.grid.pixel)
         lines += [
             "<SimpleSource>",
-            f'<SourceFilename relativeToVRT="1">{escape(tile.name)}</SourceFilename>',
+            f'<SourceFilename relativeToVRT="1">{escape(file.name)}</SourceFilename>',
             f"<SourceBand>{number}</SourceBand>",
             f'<SourceProperties {raster} {block} DataType="{GDAL_TYPES[dtype]}"/>',
             f'<SrcRect xOff="0" yOff="0" {size}/>',

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from so2sat_hf import facts
+from so2sat_hf.convert.patches import PATCH_SIZE, PIXEL_SIZE
 from so2sat_hf.pages.html import chip, share
 
 SHADE = (33, 102, 172)
@@ -15,7 +16,7 @@ RIGHT, WRONG, EMPTY = (33, 102, 172), (214, 96, 77), (246, 248, 250)
 """Colours of a map: told apart by people who do not see red or green, too."""
 
 METRES_PER_DEGREE = 111_320
-SIDE = 320
+SIDE = PATCH_SIZE * PIXEL_SIZE
 """Metres along a patch."""
 
 LARGEST = 300

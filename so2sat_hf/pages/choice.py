@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from so2sat_hf import facts
-from so2sat_hf.convert import hdf5
-from so2sat_hf.convert.hdf5 import SplitFile
+from so2sat_hf.convert import split_file
 from so2sat_hf.convert.patches import GEO_COLUMNS, MAX_ROWS_IN_MEMORY, SPLIT_OF_FILE, Source
 from so2sat_hf.convert.raw import RawSource
+from so2sat_hf.convert.split_file import SplitFile
 from so2sat_hf.errors import So2SatError
 from so2sat_hf.facts import LCZClass
 
@@ -65,7 +65,7 @@ def single_file(path: Path) -> RawSource:
         SourceError: it is not laid out as published.
     """
     split = SPLIT_OF_FILE.get(path.stem, "train")
-    return RawSource((SplitFile(split, path.stem, path, None, hdf5.count_rows(path)),))
+    return RawSource((SplitFile(split, path.stem, path, None, split_file.count_rows(path)),))
 
 
 def choose(source: Source, wish: Wish) -> Choice:

@@ -1,18 +1,18 @@
 """The picture at the head of a dataset's page: one patch of each class, with the colour of the class.
 
 Six in a row, each in true colour and in radar, drawn with the panels and fixed stretches of
-:mod:`so2sat_hf.pages.contact_sheet`; wide and low, so that the page goes on below it.
+:mod:`so2sat_hf.pages.panels`; wide and low, so that the page goes on below it.
 """
 
 from collections.abc import Sequence
-from io import BytesIO
 
 from PIL import Image, ImageDraw, ImageFont
 
 from so2sat_hf import facts
 from so2sat_hf.convert.patches import PATCH_SIZE, PatchBlock, Source
 from so2sat_hf.pages.choice import Wish, choose
-from so2sat_hf.pages.contact_sheet import BACKGROUND, INK, LINE, MUTED, PANELS, Panel
+from so2sat_hf.pages.drawing import BACKGROUND, INK, LINE, MUTED, png_of
+from so2sat_hf.pages.panels import PANELS, Panel
 
 IN_A_ROW = 6
 SIDE = 3 * PATCH_SIZE
@@ -46,10 +46,8 @@ def class_picture(source: Source, *, columns: tuple[str, ...] = ()) -> bytes | N
         for row in choice.rows
         for block in source.blocks(choice.split, range(row, row + 1), columns=kept, size=1)
     ]
-    stream = BytesIO()
     shown = list(dict.fromkeys((panels[0], panels[-1])))
-    _draw(patches, shown, choice.split).save(stream, format="PNG", optimize=True)
-    return stream.getvalue()
+    return png_of(_draw(patches, shown, choice.split))
 
 
 def _draw(patches: Sequence[PatchBlock], panels: Sequence[Panel], split: str) -> Image.Image:

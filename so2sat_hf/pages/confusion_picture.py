@@ -1,14 +1,13 @@
 """A confusion matrix as a picture, for places that show no HTML. Pure."""
 
 from collections.abc import Sequence
-from io import BytesIO
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from so2sat_hf import facts
 from so2sat_hf.pages.charts import SHADE
-from so2sat_hf.pages.contact_sheet import BACKGROUND, INK, LINE, MUTED
+from so2sat_hf.pages.drawing import BACKGROUND, INK, LINE, MUTED, png_of
 
 CELL, LEFT, TOP, MARGIN = 42, 210, 62, 20
 """Pixels of a cell, of what is left of and above the cells, and around everything."""
@@ -45,9 +44,7 @@ def confusion_picture(counts: Sequence[Sequence[int]]) -> bytes:
     ):
         canvas.line((*start, *end), INK, 2)
     canvas.rectangle((LEFT, TOP, LEFT + side, TOP + side), None, LINE)
-    stream = BytesIO()
-    sheet.save(stream, format="PNG", optimize=True)
-    return stream.getvalue()
+    return png_of(sheet)
 
 
 def _draw_cell(

@@ -1,17 +1,6 @@
-"""A contact sheet: what some patches look like, in four pictures each, on one PNG.
+"""A contact sheet: what some patches look like, in the pictures of :mod:`so2sat_hf.pages.panels`, on one PNG.
 
-Every band has one fixed stretch (:data:`STRETCH`), the same for all patches, so that patches can be compared:
-a dark patch is dark, and does not look like a bright one. Reflectance is brightened by a gamma of 1.4; radar
-is shown in dB. The sheet says all of this itself.
-
-========== ======================== ==================================================================
-picture    red, green, blue         how it reads
-========== ======================== ==================================================================
-true       B04, B03, B02            as seen from above; the blue black point removes some of the haze
-near IR    B08, B04, B03            vegetation red, built-up grey to cyan, water dark
-SWIR       B12, B8A, B04            vegetation green, built-up and bare soil pink to grey, water black
-radar      VV, mean of both, VH     water dark, built-up bright; blue where VH is strong for its VV
-========== ======================== ==================================================================
+The sheet says itself which bands it shows, and how their values become brightness.
 """
 
 import os
@@ -20,29 +9,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from so2sat_hf import facts
 from so2sat_hf.convert.patches import PATCH_SIZE, PatchBlock, Source
+from so2sat_hf.convert.writing import write_bytes
 from so2sat_hf.errors import FolderError, So2SatError
 from so2sat_hf.pages.choice import Wish, choose, city_name
-
-STRETCH = {
-    "B02": (0.06, 0.28),
-    "B03": (0.04, 0.28),
-    "B04": (0.02, 0.30),
-    "B08": (0.02, 0.42),
-    "B8A": (0.02, 0.45),
-    "B12": (0.00, 0.35),
-    "VV_lee": (-24.0, 2.0),
-    "VH_lee": (-30.0, -4.0),
-}
-"""Band -> the values shown black and at full brightness, in its model unit (reflectance or dB)."""
-
-GAMMA = {"reflectance": 1.4, "dB": 1.0}
-"""Model unit -> gamma: brightness is the stretched value to the power of 1 / gamma."""
+from so2sat_hf.pages.drawing import BACKGROUND, INK, LINE, MUTED, png_of
+from so2sat_hf.pages.panels import PANELS, Panel
 
 ZOOM = 4
 """Sheet pixels along each side of a patch pixel."""
@@ -51,56 +26,6 @@ MAX_WIDTH = 1300
 """Cells go side by side as long as the sheet gets no wider than this, in pixels."""
 
 MARGIN, GAP, PANEL_GAP = 26, 30, 4
-BACKGROUND, INK, MUTED, LINE = "#ffffff", "#1f2328", "#656d76", "#d1d9e0"
-
-
-@dataclass(frozen=True, slots=True)
-class Panel:
-    """One of the pictures of a patch."""
-
-    title: str
-    """For people, e.g. ``"True colour"``."""
-
-    channels: tuple[tuple[str, ...], ...]
-    """Bands of red, green and blue; where there are several, the mean of what is shown of them."""
-
-    @property
-    def sensor(self) -> str:
-        """The column with its bands."""
-        return facts.band(self.channels[0][0]).sensor
-
-    @property
-    def bands(self) -> tuple[str, ...]:
-        """Its bands, each once, red first."""
-        return tuple(dict.fromkeys(name for channel in self.channels for name in channel))
-
-    def caption(self) -> str:
-        """Say which bands it shows."""
-        return ", ".join(_short(channel[0]) if len(channel) == 1 else "mean" for channel in self.channels)
-
-    def stretch(self) -> str:
-        """Say how its values become brightness."""
-        unit = facts.band(self.bands[0]).model_unit
-        ranges = (f"{_short(name)} {STRETCH[name][0]:g} to {STRETCH[name][1]:g}" for name in self.bands)
-        gamma = f", gamma {GAMMA[unit]:g}" if GAMMA[unit] != 1 else ""
-        return f"{self.title}: {', '.join(ranges)} {unit}{gamma}"
-
-    def draw(self, block: PatchBlock, row: int) -> NDArray[np.uint8]:
-        """Return the picture of one patch, (32, 32, 3)."""
-        picture = np.empty((PATCH_SIZE, PATCH_SIZE, len(self.channels)), np.uint8)
-        for number, channel in enumerate(self.channels):
-            brightness = np.mean([_brightness(block, row, name) for name in channel], axis=0)
-            picture[..., number] = np.rint(255 * brightness)
-        return picture
-
-
-PANELS = (
-    Panel("True colour", (("B04",), ("B03",), ("B02",))),
-    Panel("Near infrared", (("B08",), ("B04",), ("B03",))),
-    Panel("Short-wave infrared", (("B12",), ("B8A",), ("B04",))),
-    Panel("Radar", (("VV_lee",), ("VV_lee", "VH_lee"), ("VH_lee",))),
-)
-"""The pictures of a patch, from left to right; those of a sensor that is absent are left out."""
 
 
 def show(
@@ -136,7 +61,7 @@ def show(
             progress(1)
     number = f"{len(patches):,} of {choice.num_matching:,} patches"
     title = " · ".join((name, choice.split, f"{number} {choice.filters}".strip()))
-    _write(contact_sheet(patches, title), output)
+    write_bytes(output, png_of(contact_sheet(patches, title)))
     return [patch.ids[0] for patch in patches]
 
 
@@ -264,22 +189,6 @@ class _Sheet:
         return int(self.fonts[size].getlength(text)) + 1
 
 
-def _brightness(block: PatchBlock, row: int, name: str) -> NDArray[np.float32]:
-    """Return one band of one patch from 0, black, to 1, full brightness; (32, 32)."""
-    band = facts.band(name)
-    value: NDArray[np.float32] = getattr(block, band.sensor)[row, band.index]
-    if band.model_unit == "dB":
-        value = 10 * np.log10(np.maximum(value, np.finfo(np.float32).tiny))
-    black, full = STRETCH[name]
-    brightness: NDArray[np.float32] = np.clip((value - black) / (full - black), 0, 1)
-    return brightness ** np.float32(1 / GAMMA[band.model_unit])
-
-
-def _short(name: str) -> str:
-    """Name of a band without its filter: ``"VV"`` for ``"VV_lee"``."""
-    return name.partition("_")[0]
-
-
 def _drawable(text: str) -> str:
     """Spell a text with the letters of Pillow's own font, which has no accents.
 
@@ -303,21 +212,3 @@ def _check_output(output: Path) -> None:
         raise FolderError(output, found="a folder", expected="the name of a file")
     if not os.access(folder, os.W_OK):
         raise FolderError(folder, found="not writable", expected="one to write to", remedy="choose another")
-
-
-def _write(sheet: Image.Image, output: Path) -> None:
-    """Write under a temporary name, then rename: no half-written file has the final name."""
-    part = output.with_name(f".{output.name}.{os.getpid()}.part")
-    try:
-        try:
-            sheet.save(part, format="PNG", optimize=True)
-            part.replace(output)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        raise FolderError(
-            output,
-            found=f"cannot be written ({error.strerror or error})",
-            expected="a folder with enough space and permission to write",
-            remedy="choose another --output",
-        ) from error

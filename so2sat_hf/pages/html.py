@@ -8,13 +8,13 @@ import hashlib
 import html
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
-from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from so2sat_hf.facts.nouns import LCZClass
+from so2sat_hf.pages.drawing import png_of
 
 
 def text(value: object) -> str:
@@ -72,14 +72,12 @@ def table(
         name = ' class="text"' if number in left else ""
         return f"<{kind}{name}>{content}</{kind}>"
 
-    lines = ["".join(cell("th", number, text(name)) for number, name in enumerate(head))]
+    heads = "".join(cell("th", number, text(name)) for number, name in enumerate(head))
+    lines = [f"<tr>{heads}</tr>"]
     for number, row in enumerate(rows):
         cells = "".join(cell("td", column, content) for column, content in enumerate(row))
-        lines.append(cells if number != marked else f"\0{cells}")
-    body = "\n".join(
-        f'<tr class="marked">{line[1:]}</tr>' if line.startswith("\0") else f"<tr>{line}</tr>"
-        for line in lines
-    )
+        lines.append(f'<tr class="marked">{cells}</tr>' if number == marked else f"<tr>{cells}</tr>")
+    body = "\n".join(lines)
     return f'<div class="wide"><table>\n{body}\n</table></div>'
 
 
@@ -91,9 +89,7 @@ def chip(lcz: LCZClass, *, named: bool = True) -> str:
 
 def png(pixels: NDArray[np.uint8]) -> bytes:
     """Return a picture of (height, width, 3) as PNG."""
-    stream = BytesIO()
-    Image.fromarray(pixels).save(stream, format="PNG", optimize=True)
-    return stream.getvalue()
+    return png_of(Image.fromarray(pixels))
 
 
 def picture(pixels: NDArray[np.uint8], description: str) -> str:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from so2sat_hf import facts
-from so2sat_hf.synthetic.layout import SPLITS, Layout, lay_out
+from so2sat_hf.convert.cells import SPLITS
+from so2sat_hf.synthetic.layout import Layout, lay_out
 from so2sat_hf.synthetic.moments import (
     CITY_SHARE,
     NUM_STATISTICS,

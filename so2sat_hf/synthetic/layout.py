@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from so2sat_hf import facts
+from so2sat_hf.convert.cells import SPLITS
 from so2sat_hf.convert.geolocation import utm_of
 from so2sat_hf.convert.patches import FILE_OF_SPLIT
 from so2sat_hf.errors import So2SatError
@@ -19,8 +20,6 @@ MAX_STEPS = 400
 
 CELLS_PER_PATCH = 20
 """Cells of the grid for each patch: most patches, 3.2 cells wide, overlap another, as published."""
-
-SPLITS = tuple(FILE_OF_SPLIT)
 
 LABELS, POSITIONS, ORIGINS = 1, 2, 3
 """What random numbers are for; with seed and split, the key of their stream."""

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from so2sat_hf.convert import hdf5
+from so2sat_hf.convert import hdf5, split_file
+from so2sat_hf.convert.cells import SPLITS
 from so2sat_hf.convert.patches import FILE_OF_SPLIT
 from so2sat_hf.errors import So2SatError, SourceError
 from so2sat_hf.synthetic.files import Chunk, Progress, check_room, write_all, write_patches
-from so2sat_hf.synthetic.layout import SPLITS, Layout, lay_out
+from so2sat_hf.synthetic.layout import Layout, lay_out
 
 TRAIN_SHARE = 320_777 / 400_673
 """Of the rows, in the training file of ``random``: as published, by its band means. ``block`` takes the same,
@@ -54,7 +55,7 @@ def write_version_3(raw: Path, *, seed: int = 0, progress: Progress | None = Non
             a file is in the way, or there is too little room.
     """
     paths = [raw / f"{FILE_OF_SPLIT[split]}.h5" for split in SPLITS]
-    counts = [hdf5.count_rows(path) for path in paths]
+    counts = [split_file.count_rows(path) for path in paths]
     layouts = [lay_out(split, count, seed=seed) for split, count in zip(SPLITS, counts, strict=True)]
     _check_seed(paths, layouts)
     held_out = np.arange(counts[0], sum(counts))
@@ -78,7 +79,7 @@ def write_version_3(raw: Path, *, seed: int = 0, progress: Progress | None = Non
 def _check_seed(paths: Sequence[Path], layouts: Sequence[Layout]) -> None:
     """Refuse files of another seed: ``block`` needs to know where their patches lie."""
     for path, layout in zip(paths, layouts, strict=True):
-        if not np.array_equal(hdf5.read_labels(path), layout.label):
+        if not np.array_equal(split_file.read_labels(path), layout.label):
             raise SourceError(
                 path,
                 found="other labels than generated files have with this seed",
@@ -160,7 +161,7 @@ def _gathered(paths: Sequence[Path], rows: Rows) -> Iterator[Chunk]:
     for start in range(0, len(rows), COPY_ROWS):
         chunk = rows[start : start + COPY_ROWS]
         number = np.searchsorted(ends, chunk, side="right")
-        taken = {key: np.empty((len(chunk), *shape)) for key, shape in hdf5.ROW_SHAPES.items()}
+        taken = {key: np.empty((len(chunk), *shape)) for key, shape in split_file.ROW_SHAPES.items()}
         for index, file in enumerate(files):
             here = number == index
             first = ends[index] - len(file["label"])
@@ -172,7 +173,7 @@ def _gathered(paths: Sequence[Path], rows: Rows) -> Iterator[Chunk]:
 def _mapped(path: Path) -> dict[str, NDArray[np.float64]]:
     """Map the arrays of an image file: picking single rows through h5py takes 20 times as long."""
     with hdf5.open_hdf5(path) as file:
-        return {key: _map(path, file[key]) for key in hdf5.ROW_SHAPES}
+        return {key: _map(path, file[key]) for key in split_file.ROW_SHAPES}
 
 
 def _map(path: Path, dataset: Any) -> NDArray[np.float64]:  # noqa: ANN401

@@ -89,13 +89,8 @@ def _result(record: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, A
     }
 
 
-def published_rows() -> int:
-    """Return the patches of the published dataset."""
-    return sum(file.rows or 0 for file in facts.version("2").files)
-
-
 def _is_published(record: Mapping[str, Any]) -> bool:
-    return bool(record["data"]["rows"] == published_rows())
+    return bool(record["data"]["rows"] == facts.published_rows())
 
 
 def _name_of_data(record: Mapping[str, Any]) -> str:
@@ -139,7 +134,7 @@ def _values(
         "format": data["format"],
         "version": data["version"],
         "rows": f"{data['rows']:,}",
-        "published_rows": f"{published_rows():,}",
+        "published_rows": f"{facts.published_rows():,}",
         "splits": ", ".join(f"{split} {count:,}" for split, count in data["splits"].items()),
         "preset": preset["name"],
         "preset_title": preset["title"],

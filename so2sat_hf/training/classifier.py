@@ -15,8 +15,8 @@ from transformers import AutoModelForImageClassification
 
 from so2sat_hf import facts
 from so2sat_hf.errors import So2SatError
+from so2sat_hf.facts import NUM_CLASSES
 from so2sat_hf.load.place import Place
-from so2sat_hf.training.metrics import NUM_CLASSES
 from so2sat_hf.vision.catalogue import preset as find_preset
 from so2sat_hf.vision.catalogue import with_statistics_of
 from so2sat_hf.vision.collate import So2SatCollator

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from so2sat_hf.errors import So2SatError
-from so2sat_hf.training.metrics import NUM_CLASSES
+from so2sat_hf.facts import NUM_CLASSES
 
 WEIGHTINGS = ("none", "inverse", "sqrt")
 

@@ -32,8 +32,8 @@ from numpy.typing import NDArray
 
 from so2sat_hf import facts
 from so2sat_hf.errors import So2SatError
+from so2sat_hf.facts import NUM_CLASSES
 
-NUM_CLASSES = len(facts.classes())
 BUILT = np.array([lcz.built for lcz in facts.classes()])
 BINS = 15
 RESAMPLES = 1000

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from so2sat_hf.errors import So2SatError
+from so2sat_hf.facts import NUM_CLASSES
 from so2sat_hf.load.split_rows import RowsOf
-from so2sat_hf.training.metrics import NUM_CLASSES
 
 SCHEMA = pa.schema(
     [

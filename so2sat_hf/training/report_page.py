@@ -9,7 +9,7 @@ from so2sat_hf.convert.patches import PatchBlock
 from so2sat_hf.errors import So2SatError
 from so2sat_hf.pages import charts, html
 from so2sat_hf.pages.choice import city_name
-from so2sat_hf.pages.contact_sheet import PANELS
+from so2sat_hf.pages.panels import PANELS
 from so2sat_hf.training.predictions import Predictions
 from so2sat_hf.training.report import DEFINITIONS, HEADLINES, Mistake, Report
 

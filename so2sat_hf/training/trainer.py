@@ -81,8 +81,6 @@ class So2SatTrainer(Trainer):
         self.loss_is_scaled_for_ga = self.model_accepts_loss_kwargs = True  # see compute_loss
         self._logged = (time.perf_counter(), 0)
 
-    # ---- batches
-
     def get_train_dataloader(self) -> "DataLoader[Any]":
         """Return the batches of training."""
         if isinstance(self.train_dataset, Feed):
@@ -127,8 +125,6 @@ class So2SatTrainer(Trainer):
         """Whether the batch at hand is one of training."""
         return bool(self.model and self.model.training)
 
-    # ---- loss
-
     def compute_loss(
         self,
         model: Any,  # noqa: ANN401
@@ -152,8 +148,6 @@ class So2SatTrainer(Trainer):
             loss = loss * self.accelerator.num_processes  # gradients are averaged over ranks
         return (loss, outputs) if return_outputs else loss
 
-    # ---- optimiser
-
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:  # noqa: ANN401
         """Return the optimiser, with a learning rate for each layer if they differ."""
         if self.optimizer is None and self._layer_decay != 1:
@@ -168,8 +162,6 @@ class So2SatTrainer(Trainer):
             )
             self.optimizer = kind(groups, **options)
         return super().create_optimizer(model)
-
-    # ---- checkpoints
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:  # noqa: ANN401
         if self.is_fsdp_enabled:
@@ -190,8 +182,6 @@ class So2SatTrainer(Trainer):
             super()._load_best_model()
             return
         load_weights(self.model, str(self.state.best_model_checkpoint))
-
-    # ---- logs
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log, with the patches per second since the last time."""

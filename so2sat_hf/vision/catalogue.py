@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from so2sat_hf import facts
 from so2sat_hf.convert.manifest import STATISTICS
-from so2sat_hf.convert.statistics import parse_statistics
+from so2sat_hf.convert.statistics_file import parse_statistics
 from so2sat_hf.errors import FolderError, So2SatError
 from so2sat_hf.vision.preset import Preset
 from so2sat_hf.vision.preset_table import from_dict

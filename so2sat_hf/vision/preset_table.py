@@ -1,6 +1,6 @@
 """Presets from tables: TOML files, saved processors, ``facts/presets.toml``."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from so2sat_hf import facts
@@ -40,11 +40,6 @@ def _listed(given: Any, where: str) -> Sequence[Any]:  # noqa: ANN401
     if not isinstance(given, list | tuple):
         raise So2SatError(where, found=repr(given), expected="a list")
     return given
-
-
-def own_slots(bands: Iterable[str]) -> tuple[Slot, ...]:
-    """Return a slot for each band, in the unit in which a model should see it, without numbers."""
-    return tuple(_slot(name, "bands") for name in bands)
 
 
 def _slot(given: str | Mapping[str, Any], where: str) -> Slot:

@@ -18,8 +18,6 @@ from so2sat_hf.vision.preset import Preset
 NONE = Augmentation(flips=False)
 """Nothing random."""
 
-NUM_CLASSES = len(facts.classes())
-
 
 class So2SatTransform(nn.Module):
     """Compact batches -> what the model eats.
@@ -162,7 +160,7 @@ class So2SatTransform(nn.Module):
                 raise So2SatError(
                     "batch", found="no labels", expected="labels, to be blended by mixup or cutmix"
                 )
-            soft = nn.functional.one_hot(rest["labels"].long(), NUM_CLASSES)
+            soft = nn.functional.one_hot(rest["labels"].long(), facts.NUM_CLASSES)
         soft = soft.to(torch.float32)
         return torch.lerp(soft.flip(0), soft, weight[:, None])
 

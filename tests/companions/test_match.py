@@ -150,7 +150,11 @@ def test_culture_10_is_checked_and_adds_nothing(source: RawSource, version_3: tu
     write_rows(raw, swapped / "training.h5", [*made["culture_10/training"][1:], "testing/000003"])
     rest = [name for name in made["culture_10/testing"] if name != "testing/000003"]
     write_rows(raw, swapped / "testing.h5", [*rest, "training/000000"])
-    with pytest.raises(SourceError, match="2 rows of version 2 are elsewhere"):
+    with pytest.raises(SourceError, match=r"2 rows of version 2 are elsewhere .*, e\.g\. training/000000"):
+        match_versions([open_raw(swapped)], source, jobs=1)
+    write_rows(raw, swapped / "training.h5", [*made["culture_10/training"], "testing/000003"])
+    write_rows(raw, swapped / "testing.h5", rest)
+    with pytest.raises(SourceError, match=r"1 rows of version 2 are elsewhere .*, e\.g\. testing/000003"):
         match_versions([open_raw(swapped)], source, jobs=1)
 
 

@@ -7,8 +7,8 @@ import h5py
 import numpy as np
 import pytest
 
-from so2sat_hf.convert import hdf5
-from so2sat_hf.convert.hdf5 import SplitFile
+from so2sat_hf.convert import split_file
+from so2sat_hf.convert.split_file import SplitFile
 from so2sat_hf.errors import GeolocationError, SourceError
 
 Write = Callable[..., Path]
@@ -16,7 +16,7 @@ Write = Callable[..., Path]
 
 def test_a_valid_file_is_counted(write_h5: Write) -> None:
     """The published layout passes."""
-    assert hdf5.count_rows(write_h5(num_rows=6)) == 6
+    assert split_file.count_rows(write_h5(num_rows=6)) == 6
 
 
 @pytest.mark.parametrize(
@@ -38,13 +38,13 @@ def test_a_valid_file_is_counted(write_h5: Write) -> None:
 def test_other_layouts_are_refused(write_h5: Write, replace: dict[str, np.ndarray], message: str) -> None:
     """Missing keys, wrong shapes and dtypes stop before anything is read."""
     with pytest.raises(SourceError, match=message):
-        hdf5.count_rows(write_h5(**replace))
+        split_file.count_rows(write_h5(**replace))
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     """The path is in the message."""
     with pytest.raises(SourceError, match=r"absent\.h5: no such file"):
-        hdf5.count_rows(tmp_path / "absent.h5")
+        split_file.count_rows(tmp_path / "absent.h5")
 
 
 def test_a_file_that_is_not_hdf5_is_refused(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_a_file_that_is_not_hdf5_is_refused(tmp_path: Path) -> None:
     (tmp_path / "training.h5").write_text("not hdf5" * 1000)
 
     with pytest.raises(SourceError, match="not an HDF5 file"):
-        hdf5.count_rows(tmp_path / "training.h5")
+        split_file.count_rows(tmp_path / "training.h5")
 
 
 def test_a_truncated_file_is_refused(write_h5: Write) -> None:
@@ -61,7 +61,7 @@ def test_a_truncated_file_is_refused(write_h5: Write) -> None:
     path.write_bytes(path.read_bytes()[:-1000])
 
     with pytest.raises(SourceError, match="truncated"):
-        hdf5.count_rows(path)
+        split_file.count_rows(path)
 
 
 def test_links_to_other_files_are_refused(write_h5: Write, tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_links_to_other_files_are_refused(write_h5: Write, tmp_path: Path) -> No
         make(path, target)
 
         with pytest.raises(SourceError, match=r"'sen1' is (a link|stored in another file|a virtual dataset)"):
-            hdf5.count_rows(path)
+            split_file.count_rows(path)
 
 
 def external_link(path: Path, target: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_group_is_not_a_dataset(write_h5: Write) -> None:
         file.create_group("sen1")
 
     with pytest.raises(SourceError, match="'sen1' is a group"):
-        hdf5.count_rows(path)
+        split_file.count_rows(path)
 
 
 def split_of(path: Path, num_rows: int, geo: Path | None = None) -> SplitFile:

@@ -13,7 +13,8 @@ import h5py
 import pytest
 
 from so2sat_hf.convert import unpack as unpack_module
-from so2sat_hf.convert.raw import checksummed, differences, open_raw, require_published
+from so2sat_hf.convert.as_published import checksummed, differences, require_published
+from so2sat_hf.convert.raw import open_raw
 from so2sat_hf.convert.source import open_source
 from so2sat_hf.convert.unpack import hdf5_size, unpack, unpacked_size
 from so2sat_hf.errors import FolderError, So2SatError, SourceError

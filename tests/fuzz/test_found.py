@@ -17,7 +17,7 @@ from fuzzing.tables import forge
 from so2sat_hf import facts
 from so2sat_hf.cli import cli
 from so2sat_hf.convert.manifest import Manifest
-from so2sat_hf.convert.statistics import parse_statistics
+from so2sat_hf.convert.statistics_file import parse_statistics
 from so2sat_hf.convert.unpack import sha256_of
 from so2sat_hf.convert.verify import verify
 from so2sat_hf.convert.views import sound

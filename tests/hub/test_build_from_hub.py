@@ -27,8 +27,8 @@ from so2sat_hf.convert.manifest import Manifest
 from so2sat_hf.convert.options import BuildOptions
 from so2sat_hf.convert.raw import RawSource, open_raw
 from so2sat_hf.convert.workspace import WORK
-from so2sat_hf.errors import FolderError, HubError, So2SatError, SourceError
-from so2sat_hf.hub.address import Address, parse_address
+from so2sat_hf.errors import FolderError, HubError, SourceError
+from so2sat_hf.hub.address import Address
 from so2sat_hf.hub.dataset import open_dataset
 from so2sat_hf.hub.patience import Patience
 
@@ -528,14 +528,3 @@ def test_a_folder_of_that_name_comes_first(
     assert result.exit_code == 0, result.output
     assert hub.log == []
     assert "--revision: zhu-xlab/So2Sat-LCZ42 is no dataset on the Hub" in refused.stderr
-
-
-@pytest.mark.parametrize("text", ["raw", "./a/b", "/a/b", "a/b/c", "../a", "a/", "~/a", "a b/c", ""])
-def test_what_can_only_be_a_path(text: str) -> None:
-    assert parse_address(text) is None
-
-
-@pytest.mark.parametrize("text", ["hf://a/b", "hf://datasets/a", "hf://datasets/a/b/c", "hf://datasets/a/b@"])
-def test_what_is_no_address(text: str) -> None:
-    with pytest.raises(So2SatError, match="no address of a dataset"):
-        parse_address(text)

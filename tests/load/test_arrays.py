@@ -24,7 +24,6 @@ from so2sat_hf.load.arrays import (
     scatter,
     starts_of,
     view,
-    views,
 )
 from so2sat_hf.load.selection import Wanted, dtypes, wanted
 
@@ -106,7 +105,7 @@ def test_views_of_a_chunked_column() -> None:
     """One per chunk, empty ones too."""
     whole = pa.concat_tables([table(3), table(7).slice(5, 0), table(4, seed=1), table(7, seed=2).slice(2, 3)])
 
-    parts = views(whole.column("sen1"), "sen1")
+    parts = [view(chunk, "sen1") for chunk in whole.column("sen1").chunks]
 
     assert [len(part) for part in parts] == [3, 0, 4, 3]
     expected = [block(3).sen1, block(4, 1).sen1, block(7, 2).sen1[2:5]]
@@ -170,10 +169,10 @@ def test_no_pandas_in_a_worker() -> None:
         "import sys, numpy as np, pyarrow as pa\n"
         "from so2sat_hf.load.arrays import opened, scatter, view, empty\n"
         "from so2sat_hf.load.selection import wanted, dtypes\n"
-        "from so2sat_hf.convert.table import _nested, _strings, _numbers\n"
+        "from so2sat_hf.convert.table import _nested, _strings, take_over\n"
         "kind = pa.list_(pa.list_(pa.list_(pa.float32())))\n"
         "pixels = _nested(np.zeros((3, 8, 32, 32), np.float32), kind)\n"
-        "label = _numbers(np.arange(3), pa.int64())\n"
+        "label = take_over(np.arange(3), pa.int64())\n"
         "t = pa.table({'id': _strings(['a', 'b', 'c']), 'sen1': pixels, 'label': label})\n"
         "want = wanted(t.column_names, None, None)\n"
         "batch = empty(3, want, dtypes(t.schema, want.columns))\n"

@@ -26,7 +26,7 @@ from so2sat_hf.convert.options import BuildOptions
 from so2sat_hf.convert.patches import FILE_OF_SPLIT, GEO_COLUMNS, PatchBlock, parse_id, row_id
 from so2sat_hf.convert.raw import RawSource, open_raw
 from so2sat_hf.errors import FolderError, So2SatError, SourceError
-from so2sat_hf.load import places
+from so2sat_hf.load import lookup
 from so2sat_hf.load.by_id import patches
 from so2sat_hf.load.files import open_place
 from so2sat_hf.synthetic import write_raw
@@ -217,7 +217,7 @@ class _Recorded(io.FileIO):
 def reads(monkeypatch: pytest.MonkeyPatch) -> Iterator[Reads]:
     recorded, real = Reads(), pq.ParquetFile
     monkeypatch.setattr(pq, "ParquetFile", lambda path, **options: real(recorded.open(path), **options))
-    places.places_of.cache_clear()
+    lookup.places_of.cache_clear()
     yield recorded
     for file in recorded.files:
         file.close()
@@ -310,7 +310,7 @@ def test_without_an_index_the_ids_alone_tell_the_places(
     folder = folders["parquet", "data"]
     built_folder = open_place(folder)
 
-    places.locate(["testing/000069", "testing/000000"], built_folder)
+    lookup.locate(["testing/000069", "testing/000000"], built_folder)
 
     (path,) = reads.ranges
     assert path == built_folder.path / "data/test/00000-of-00001.parquet"
@@ -447,7 +447,7 @@ def test_missing_and_damaged_files_are_named(
     shutil.copy(folder / f"data/test/00000-of-00001.{kind}", path)
     with pytest.raises(SourceError, match=r"cannot be read \(no row 89\)"):
         patches(["validation/000089"], folder)
-    places.places_of.cache_clear()
+    lookup.places_of.cache_clear()
     index.write_bytes(index.read_bytes()[:-100])
     with pytest.raises(SourceError, match=rf"index/validation.{kind}: cannot be read"):
         patches(["validation/000001"], folder)
@@ -462,7 +462,7 @@ def test_an_index_of_other_patches_is_never_believed(folder: Path) -> None:
         column = table.schema.get_field_index(name)
         changed = table.set_column(column, name, pa.array(values, table.schema.field(name).type))
         pq.write_table(changed, path)
-        places.places_of.cache_clear()
+        lookup.places_of.cache_clear()
         with pytest.raises(So2SatError) as caught:
             patches(["testing/000001", "testing/000002"], folder, columns=["label"])
         return str(caught.value)
@@ -476,7 +476,7 @@ def test_an_index_of_other_patches_is_never_believed(folder: Path) -> None:
     beyond = [f"testing/{row + 5:06d}" for row in range(70)]
     assert "ids that are not those of the dataset" in refused("id", beyond)
     pq.write_table(table.drop_columns(["file"]), path)
-    places.places_of.cache_clear()
+    lookup.places_of.cache_clear()
     with pytest.raises(SourceError, match=r"index/test\.parquet: cannot be read"):
         patches(["testing/000001"], folder)
 

@@ -21,7 +21,7 @@ from so2sat_hf.convert.patches import GEO_COLUMNS, PatchBlock
 from so2sat_hf.convert.raw import RawSource
 from so2sat_hf.errors import HubError, So2SatError, SourceError
 from so2sat_hf.hub import ranges
-from so2sat_hf.load import ahead, places, ranged
+from so2sat_hf.load import ahead, lookup, ranged
 from so2sat_hf.load.by_id import patches
 from so2sat_hf.load.files import open_place
 
@@ -54,7 +54,7 @@ def folders(source: RawSource, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 def forget() -> None:
     """What this process knows of repositories."""
-    places.places_of.cache_clear()
+    lookup.places_of.cache_clear()
     ranged.footer.cache_clear()
     ranges._STORAGE.clear()
 
@@ -181,7 +181,7 @@ def test_without_an_index_the_id_columns_tell(hub: LocalHub, folders: dict[str, 
     place = open_place(REPO)
     hub.reset_log()
 
-    places.places_of(place, "train")
+    lookup.places_of(place, "train")
 
     ids = sum(sum(chunks(path, set(range(9)), {"id"})) for path in shards)
     tails = sum(max(pq.read_metadata(path).serialized_size + 8, 4096) for path in shards)
@@ -279,7 +279,7 @@ def test_patches_of_another_name_are_refused(hub: LocalHub, folders: dict[str, P
     """Where the index is of one dataset and the data of another."""
     put(hub, folders["index"])
     place = open_place(REPO, patience=QUICK)
-    known = places.places_of(place, "train")
+    known = lookup.places_of(place, "train")
     known.row[7] = 8
 
     with pytest.raises(SourceError, match=r"training/000008 in row 8; expected training/000007"):

@@ -28,10 +28,11 @@ from so2sat_hf import facts
 from so2sat_hf.cli import cli
 from so2sat_hf.errors import So2SatError
 from so2sat_hf.load.by_id import patches
-from so2sat_hf.maps.geotiff import Band, Grid, utm_zone, write_geotiff
+from so2sat_hf.maps.geotiff import utm_zone, write_geotiff
 from so2sat_hf.maps.lcz_map import check_map, make_map
 from so2sat_hf.maps.map_files import MapOptions, check_target
 from so2sat_hf.maps.map_picture import LARGEST, MARGIN
+from so2sat_hf.maps.rasters import Band, Grid
 from so2sat_hf.maps.scene import bounds_of, open_scene
 from so2sat_hf.maps.smooth import smoothed
 from so2sat_hf.maps.tiles import grid_over
@@ -268,11 +269,11 @@ def test_other_zones_are_warped(model: Path, pixels: np.ndarray, tmp_path: Path)
 KILLED = """
 import sys, time
 from so2sat_hf.maps import lcz_map
-plain = lcz_map.map_tile
-def slow(task):
+plain = lcz_map.predict_tile
+def slow(task, predict):
     time.sleep(0.3)
-    return plain(task)
-lcz_map.map_tile = slow
+    return plain(task, predict)
+lcz_map.predict_tile = slow
 from so2sat_hf.cli import cli
 cli()
 """
@@ -310,32 +311,44 @@ def test_finished_tiles_are_used_and_others_are_not(
 
     scene, out = write_scene(tmp_path / "scene.tif", pixels), tmp_path / "lcz.tif"
     count: list[object] = []
-    plain = lcz_map.map_tile
+    plain = lcz_map.predict_tile
 
-    def stop_after(limit: int) -> Callable[[Any], str]:
-        def work(task: Any) -> str:
+    def stop_after(limit: int) -> Callable[[Any, Any], str]:
+        def work(task: Any, predict: Any) -> str:
             if len(count) == limit:
                 raise KeyboardInterrupt
             count.append(task)
-            return plain(task)
+            return plain(task, predict)
 
         return work
 
-    monkeypatch.setattr(lcz_map, "map_tile", stop_after(3))
+    monkeypatch.setattr(lcz_map, "predict_tile", stop_after(3))
     with pytest.raises(KeyboardInterrupt):
         mapped(model, out, scene, tile=16)
     count.clear()
-    monkeypatch.setattr(lcz_map, "map_tile", stop_after(99))
+    monkeypatch.setattr(lcz_map, "predict_tile", stop_after(99))
     mapped(model, out, scene, tile=16)
     assert len(count) == 1
-    monkeypatch.setattr(lcz_map, "map_tile", stop_after(len(count) + 3))
+    monkeypatch.setattr(lcz_map, "predict_tile", stop_after(len(count) + 3))
     with pytest.raises(KeyboardInterrupt):
         mapped(model, out, scene, tile=16)
     count.clear()
     write_scene(tmp_path / "scene.tif", pixels * np.float32(0.9))
-    monkeypatch.setattr(lcz_map, "map_tile", stop_after(99))
+    monkeypatch.setattr(lcz_map, "predict_tile", stop_after(99))
     mapped(model, out, scene, tile=16)
     assert len(count) == 4
+
+
+def test_one_process_loads_the_model_once(
+    model: Path, pixels: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was opened to look at is what predicts; processes beside it load their own."""
+    scene = write_scene(tmp_path / "scene.tif", pixels)
+    monkeypatch.setattr("so2sat_hf.maps.map_tile.loaded", None)
+
+    mapped(model, tmp_path / "lcz.tif", scene)
+
+    assert (read(tmp_path / "lcz.tif") > 0).any()
 
 
 def test_filters() -> None:

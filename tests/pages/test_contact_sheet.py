@@ -12,11 +12,13 @@ from so2sat_hf import facts
 from so2sat_hf.convert.build import build
 from so2sat_hf.convert.options import BuildOptions
 from so2sat_hf.convert.source import open_source
+from so2sat_hf.convert.writing import HashingFile
 from so2sat_hf.errors import FolderError, So2SatError, SourceError
 from so2sat_hf.pages import choice, contact_sheet
 from so2sat_hf.pages.choice import Wish, choose, single_file
-from so2sat_hf.pages.contact_sheet import PANELS, STRETCH, show
 from so2sat_hf.pages.contact_sheet import contact_sheet as draw
+from so2sat_hf.pages.contact_sheet import show
+from so2sat_hf.pages.panels import PANELS, STRETCH
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "real_training_5.h5"
 SIDE = 128  # 32 pixels, four times as large
@@ -253,13 +255,13 @@ def test_a_failed_write_leaves_nothing_and_keeps_the_old_sheet(tmp_path, monkeyp
     output = tmp_path / "sheet.png"
     output.write_bytes(b"old")
 
-    def fill_up(image, path, **options):
-        Path(path).write_bytes(b"half")
+    def fill_up(file, data):
+        file._stream.write(data[:10])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Image.Image, "save", fill_up)
+    monkeypatch.setattr(HashingFile, "write", fill_up)
 
-    with pytest.raises(FolderError, match=r"sheet\.png: cannot be written \(No space left on device\)"):
+    with pytest.raises(FolderError, match=r"cannot write sheet\.png \(No space left on device\)"):
         show(Listed([1]), output, name="listed")
     assert output.read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["sheet.png"]

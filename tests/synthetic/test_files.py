@@ -102,8 +102,8 @@ def test_geo_files_of_2025(tmp_path):
 
 def test_the_converter_finds_the_city_of_every_position(tmp_path):
     """The 2025 generation has no city; the nearest of the zone is the one that was meant."""
+    from so2sat_hf.convert.geo_file import read_geo
     from so2sat_hf.convert.geolocation import locate
-    from so2sat_hf.convert.hdf5 import read_geo
 
     write_raw(tmp_path, train=200, validation=0, test=0, geo="2025")
 

@@ -14,7 +14,7 @@ from so2sat_hf.vision.catalogue import preset, presets
 from so2sat_hf.vision.from_scratch import names, scratch_config, scratch_model
 from so2sat_hf.vision.image_size import resize_model
 from so2sat_hf.vision.patch_embedding import INITS, adapt_patch_embedding, first_convolution
-from so2sat_hf.vision.preset_table import own_slots
+from so2sat_hf.vision.preset_table import from_dict
 
 SIZES = (32, 64, 96, 112, 224)
 REFUSED = {
@@ -23,6 +23,11 @@ REFUSED = {
     "swin": {32: "does not allow this size; expected one of 64, 96"},
     "hiera": {112: "does not allow this size; expected one of 32, 64"},
 }
+
+
+def slots_of(bands):
+    """A slot for each band, in the unit in which a model should see it."""
+    return from_dict({"name": "mine", "size": 32, "slots": list(bands)}).slots
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -85,7 +90,7 @@ def test_red_green_and_blue_change_nothing(family: str) -> None:
         adapt_patch_embedding(model, preset("rgb"))
 
         assert torch.equal(model(pixel_values=pixels).logits, before)
-        turned = replace(preset("rgb"), slots=own_slots(("B02", "B03", "B04")))
+        turned = replace(preset("rgb"), slots=slots_of(["B02", "B03", "B04"]))
         adapt_patch_embedding(model, turned)
         assert torch.allclose(model(pixel_values=pixels.flip(1)).logits, before, atol=1e-5)
 
@@ -140,7 +145,7 @@ def test_position_embeddings_keep_class_token_and_corners() -> None:
 @pytest.mark.parametrize("bands", [("VV_lee", "VH_lee"), tuple(band.name for band in facts.bands())])
 def test_models_from_scratch_are_plain_vits(name: str, bands: tuple[str, ...]) -> None:
     """2 to 18 bands at 32 pixels; sizes as published; labels of the dataset."""
-    preset_of_bands = replace(preset("all"), name="mine", slots=own_slots(bands))
+    preset_of_bands = replace(preset("all"), name="mine", slots=slots_of(bands))
 
     config = scratch_config(name, preset_of_bands)
 

@@ -107,7 +107,7 @@ def positions(base: Path) -> Attempt:
     ]
 
     def attempt(rng: Random, folder: Path) -> None:
-        from so2sat_hf.convert import hdf5
+        from so2sat_hf.convert import geo_file
 
         path = folder / "training_geo.h5"
         path.write_bytes(rng.choice(files))
@@ -117,10 +117,10 @@ def positions(base: Path) -> Attempt:
             with h5py.File(path) as file:
                 shapes = {key: file[key].shape for key in file}
             restructured(path, rng, shapes)
-        block = hdf5.locate_all(path, FEW)
-        hdf5.geo_generation(path, FEW)
-        hdf5.read_raster(path, FEW)
-        hdf5.count_geo_rows(path)
+        block = geo_file.locate_all(path, FEW)
+        geo_file.geo_generation(path, FEW)
+        geo_file.read_raster(path, FEW)
+        geo_file.count_geo_rows(path)
         numbers = np.stack([block.x_ul, block.y_ul, block.longitude, block.latitude])
         assert np.isfinite(numbers).all(), "positions that are no numbers"
         assert all(block.city), "a patch without city"

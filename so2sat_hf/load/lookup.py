@@ -17,14 +17,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from so2sat_hf.convert.patches import parse_id, row_id
+from so2sat_hf.convert.reading import REMEDY
 from so2sat_hf.convert.records import CompanionFile, ShardRecord
 from so2sat_hf.errors import So2SatError, SourceError
 from so2sat_hf.load.files import Place
 
 KNOWN_SPLITS = 12
 """Splits whose places are kept in memory, 8 bytes a patch: 3.2 MB for all 400,673."""
-
-REMEDY = "`so2sat verify` tells which files are damaged; build or copy them again"
 
 
 @dataclass(frozen=True, slots=True)
