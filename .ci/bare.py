@@ -41,7 +41,7 @@ def installed() -> str:
 def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     installed()
-    if "Commands:" not in so2sat("--help"):
+    if "From HDF5 to the Hub:" not in so2sat("--help"):
         sys.exit("no help")
     so2sat("synth", "raw", "--train", 120, "--validation", 40, "--test", 40, "--v3")
     so2sat("info", "raw")

@@ -197,12 +197,5 @@ def test_the_oldest_releases_are_those_of_the_project() -> None:
 
     for name, version in oldest.items():
         assert version.startswith(bounds[name]), name
-    tools = {
-        "torch",
-        "timm",
-        "mypy",
-        "ruff",
-        "playwright",
-        "pdoc",
-    }  # none of a wheel, or looking at sources and pages
+    tools = {"torch", "timm", "mypy", "ruff", "pdoc"}  # none of a wheel, or looking at sources
     assert bounds.keys() - oldest.keys() == tools

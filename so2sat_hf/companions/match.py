@@ -79,7 +79,8 @@ def hash_block(block: PatchBlock) -> Keys:
     if block.sen1 is None or block.sen2 is None:
         raise SourceError("source", found="a block without pixels", expected="both sensors")
     sen1 = block.sen1 + np.float32(0)  # -0.0 and 0.0 are one value
-    sen2 = np.rint(block.sen2 * np.float64(DN_PER_REFLECTANCE)).astype(np.int32)  # also off the grid
+    number = np.multiply(block.sen2, DN_PER_REFLECTANCE, dtype=np.float64)  # also off the grid
+    sen2 = np.rint(number).astype(np.int32)
     keys = np.empty((len(block), 2), np.uint64)
     for row in range(len(block)):
         digest = xxhash.xxh3_128(sen1[row].data)

@@ -163,7 +163,7 @@ class _Tally:
         """Return what digital numbers add to the rounding of values between them."""
         if column != "sen2" or not self.is_uint16 or block.sen2 is None:
             return 0.0
-        number = block.sen2 * np.float64(DN_PER_REFLECTANCE)
+        number = np.multiply(block.sen2, DN_PER_REFLECTANCE, dtype=np.float64)
         is_whole = np.abs(number - np.rint(number)).max() < FLOAT32_NOISE
         return 0.0 if is_whole else 0.5 / DN_PER_REFLECTANCE
 

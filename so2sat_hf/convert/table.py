@@ -117,7 +117,7 @@ def digital_numbers(reflectance: NDArray[np.float32]) -> NDArray[np.uint16]:
     Raises:
         LossyError: a value outside 0..6.5535, which uint16 cannot hold.
     """
-    number = np.rint(reflectance * np.float64(DN_PER_REFLECTANCE))
+    number = np.rint(np.multiply(reflectance, DN_PER_REFLECTANCE, dtype=np.float64))
     if number.min() < 0 or number.max() > np.iinfo(np.uint16).max:
         raise LossyError(
             "sen2",

@@ -161,7 +161,7 @@ class So2SatTrainer(Trainer):
                 decayed=set(self.get_decay_parameter_names(trained)),
             )
             self.optimizer = kind(groups, **options)
-        return super().create_optimizer(model)
+        return super().create_optimizer(*([] if model is None else [model]))  # transformers 5.0 knows none
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:  # noqa: ANN401
         if self.is_fsdp_enabled:

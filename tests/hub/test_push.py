@@ -263,7 +263,8 @@ def test_two_pushes_at_once(there: LocalHub, more: Path, smaller: Path) -> None:
             results[folder] = error
 
     threads = [Thread(target=one, args=(folder,)) for folder in (more, smaller)]
-    with Repository(REPO, patience=QUICK).open():  # the client of huggingface_hub is one for all threads
+    with Repository(REPO, patience=QUICK).open() as opened:  # huggingface_hub has one client for all threads
+        opened.head()  # it is made here: huggingface_hub before 2 could make one in each thread
         for thread in threads:
             thread.start()
         for thread in threads:
