@@ -8,6 +8,7 @@ its own.
 """
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -71,6 +72,7 @@ def main():
         write_scene(work / "scene.tif", arguments.pixels)
         save_model(work / "model")
         command = [sys.executable, "-c", "from so2sat_hf.cli import cli; cli()", "map", str(work / "model")]
+        load = os.getloadavg()[0]
         start = time.perf_counter()
         process = subprocess.Popen(
             [*command, str(work / "scene.tif"), str(work / "lcz.tif"), "--units", "dn"]
@@ -84,7 +86,7 @@ def main():
     cells = (arguments.pixels // 10) ** 2
     result = {
         "pixels": arguments.pixels, "cells": cells, "model": "vit-tiny-8", "exit_code": code,
-        "seconds": round(seconds), "cells_per_second": round(cells / seconds), "memory": peaks,
+        "seconds": round(seconds), "cells_per_second": round(cells / seconds), "load_before": round(load, 2), "memory": peaks,
         "scene_bytes": scene_bytes, "map_bytes": map_bytes,
     }  # fmt: skip
     measure.write_result(arguments.out, result)

@@ -243,6 +243,8 @@ def mapping():
     machine, model = results["machine"], results["model"]
     minutes, memory = results["seconds"] / 60, results["memory"]["peak_rss_mb"]
     place = f"{machine['cores']} cores of an {machine['cpu']}"
+    if results.get("load_before", 2) > 1:
+        place += ", beside other work"
     shown, frames = page["first_paint_ms"] / 1000, 1000 / page["frame_ms"]
     return (
         f"A whole Sentinel-2 tile ({results['pixels']:,} x {results['pixels']:,} pixels, "
