@@ -86,7 +86,8 @@ def main():
     cells = (arguments.pixels // 10) ** 2
     result = {
         "pixels": arguments.pixels, "cells": cells, "model": "vit-tiny-8", "exit_code": code,
-        "seconds": round(seconds), "cells_per_second": round(cells / seconds), "load_before": round(load, 2), "memory": peaks,
+        "seconds": round(seconds), "cells_per_second": round(cells / seconds), "load_before": round(load, 2),
+        "memory": peaks,
         "scene_bytes": scene_bytes, "map_bytes": map_bytes,
     }  # fmt: skip
     measure.write_result(arguments.out, result)
