@@ -21,7 +21,7 @@ os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 import h5py
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from so2sat_hf.convert.raw import RawSource, open_raw
 from so2sat_hf.synthetic import write_raw
@@ -29,7 +29,14 @@ from so2sat_hf.synthetic import write_raw
 # Workers of pytest-xdist ignore Ctrl-C, and all that they start would, too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-settings.register_profile("so2sat", deadline=None, derandomize=True, max_examples=50)
+# Slow is the machine, with other work on it.
+settings.register_profile(
+    "so2sat",
+    deadline=None,
+    derandomize=True,
+    max_examples=50,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("so2sat")
 
 if TYPE_CHECKING:

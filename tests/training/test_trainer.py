@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers
 from datasets import load_dataset
 from tiny_models import CONFIGS, tiny
 from torch import nn
@@ -202,6 +203,8 @@ def test_the_best_model_is_the_best_model(family: str, built: Path, tmp_path: Pa
 @pytest.mark.parametrize("family", CONFIGS)
 def test_what_transformers_itself_restores(family: str, tmp_path: Path) -> None:
     """Its own resume leaves these families as they are. Should this fail, it was mended: loosen the guard."""
+    if tuple(map(int, transformers.__version__.split(".")[:2])) < (5, 24):
+        pytest.skip("transformers before 5.24 restores other families: ours are restored by us anyhow")
     model, other = tiny(family), tiny(family)
     with torch.no_grad():
         for parameter in other.parameters():
