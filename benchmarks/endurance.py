@@ -3,7 +3,7 @@
 Two processes at once, on generated patches: one streams, epoch after epoch, half of the time from Arrow and
 half from Parquet shards; the other trains ``vit-tiny-8`` from a stream. Every five seconds memory, open
 files, threads and shared memory of both are read from ``/proc``. ``growth``: how much larger the highest
-value of the last quarter is than that of the second one.
+value of the last quarter of each kind of work is than that of its second one.
 
     python benchmarks/endurance.py [--minutes 20] [--work DIR] [--out results/endurance.json]
 """
@@ -21,6 +21,8 @@ from pathlib import Path
 import measure
 
 LOOK_SECONDS = 5.0
+PHASES = {"stream": 2, "training": 1}
+"""Kinds of work, one after the other, in equal shares of the time."""
 
 STREAM = """
 import sys, time
@@ -54,10 +56,11 @@ finetune.main(sys.argv[1:])
 
 def look(pid):
     """Return what a process and its children hold now."""
-    found = {"rss_mb": 0.0, "private_mb": 0.0, "files": 0, "threads": 0}
+    found = {"rss_mb": 0.0, "private_mb": 0.0, "files": 0, "threads": 0, "shared": 0}
     for one in measure.descendants(pid):
         try:
             status = Path(f"/proc/{one}/status").read_text()
+            found["shared"] += Path(f"/proc/{one}/maps").read_text().count("/dev/shm/")
             found["files"] += len(list(Path(f"/proc/{one}/fd").iterdir()))
         except OSError:  # has ended
             continue
@@ -68,19 +71,14 @@ def look(pid):
     return found
 
 
-def shared_memory():
-    """Return the files in shared memory."""
-    return len(list(Path("/dev/shm").iterdir()))
-
-
 def growth(looks, name):
     """How much larger the highest value of the last quarter is than that of the second one; 0.02: 2 %."""
     quarter = len(looks) // 4
     early, late = looks[quarter : 2 * quarter], looks[3 * quarter :]
-    return max(look[name] for look in late) / max(look[name] for look in early) - 1
+    return max(look[name] for look in late) / max(1, *(look[name] for look in early)) - 1 if late else 0.0
 
 
-def summary(looks, log):
+def summary(looks, log, phases):
     """Return patches, the largest values and their growth."""
     numbers = [
         line.split() for line in log.read_text().splitlines() if re.match(r"(arrow|parquet|train) \d+$", line)
@@ -88,11 +86,12 @@ def summary(looks, log):
     patches = {}
     for name, count in numbers:
         patches[name] = max(patches.get(name, 0), int(count))
-    names = list(looks[0])
+    names, size = list(looks[0]), len(looks) // phases
+    parts = [looks[size * phase : size * (phase + 1)] for phase in range(phases)]
     return {
         "patches": patches,
         "largest": {name: round(max(look[name] for look in looks), 1) for name in names},
-        "growth": {name: round(growth(looks, name), 3) for name in names},
+        "growth": {name: round(max(growth(part, name) for part in parts), 3) for name in names},
     }
 
 
@@ -104,7 +103,7 @@ def watched(commands, work, seconds):
     for name, command in commands.items():
         with logs[name].open("w") as log:
             processes[name] = subprocess.Popen(command, stdout=log, stderr=log, env=variables)
-    looks, before, start = {name: [] for name in commands}, shared_memory(), time.monotonic()
+    looks, start = {name: [] for name in commands}, time.monotonic()
     while any(process.poll() is None for process in processes.values()):
         time.sleep(LOOK_SECONDS)
         for name, process in processes.items():
@@ -113,8 +112,7 @@ def watched(commands, work, seconds):
     for name, process in processes.items():
         if process.returncode:
             sys.exit(logs[name].read_text()[-3000:])
-    found = {name: summary(looks[name], logs[name]) for name in commands}
-    return {**found, "shared_memory_files": [before, shared_memory()]}
+    return {name: summary(looks[name], logs[name], PHASES[name]) for name in commands}
 
 
 def main():
