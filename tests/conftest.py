@@ -1,6 +1,7 @@
 """Fixtures of all rooms: generated files of the published layout, quiet and empty caches."""
 
 import os
+import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
@@ -123,6 +124,7 @@ def write_geo() -> Callable[..., Path]:
 
 def pytest_unconfigure() -> None:
     HUB_SOCKET.close()
+    shutil.rmtree(os.environ["HF_HOME"], ignore_errors=True)  # hundreds of megabytes
 
 
 @pytest.fixture(scope="session")
