@@ -164,7 +164,7 @@ class PatchStream(IterableDataset):  # type: ignore[type-arg]
         self._progress.end(epoch, worker, workers)
 
     def state_dict(self, taken: int | None = None) -> dict[str, Any]:
-        """Return plain values that tell where the stream is.
+        """Return plain values that tell where the stream is; after the last batch: ``epoch`` is the next one.
 
         Args:
             taken: batches taken since the last pass was begun. A stream that is iterated over in this

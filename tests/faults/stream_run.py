@@ -33,10 +33,10 @@ def stream_once(place: str, diary: Path) -> None:
         ids = kept["ids"]
         if kept["done"]:
             return
-    for taken, batch in enumerate(stream, 1):
+    for batch in stream:
         ids += list(batch["id"])
-        _keep(diary, {"state": stream.state_dict(), "ids": ids, "done": False, "taken": taken})
-    _keep(diary, {"state": stream.state_dict(), "ids": ids, "done": True})
+        state = stream.state_dict()
+        _keep(diary, {"state": state, "ids": ids, "done": state["epoch"] == 1})  # the next pass is another epoch
 
 
 def _keep(diary: Path, content: dict[str, object]) -> None:
