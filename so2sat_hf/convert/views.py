@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from so2sat_hf.convert.patches import PATCH_SIZE
 from so2sat_hf.errors import SourceError
+from so2sat_hf.facts import NUM_CLASSES
 
 NUM_BANDS = {"sen1": 8, "sen2": 10}
 
@@ -131,11 +132,17 @@ def numbers(column: pa.Array, name: str = "numbers") -> NDArray[Any]:
     """Return a column of n numbers as (n,), without a copy.
 
     Raises:
-        SourceError: there are nulls.
+        SourceError: there are nulls, or labels that are no class.
     """
     if column.null_count:
         raise SourceError(f"column {name}", found=f"{column.null_count:,} nulls", expected="a value each")
-    return _plain(column)
+    values = _plain(column)
+    if name == "label" and len(values) and not 0 <= values.min() <= values.max() < NUM_CLASSES:
+        wrong = values[(values < 0) | (values >= NUM_CLASSES)]
+        raise SourceError(
+            f"column {name}", found=f"{wrong[0]} (one of {len(wrong):,})", expected=f"0 to {NUM_CLASSES - 1}"
+        )
+    return values
 
 
 def storage_type(kind: pa.DataType) -> pa.DataType:

@@ -36,7 +36,8 @@ def stream_once(place: str, diary: Path) -> None:
     for batch in stream:
         ids += list(batch["id"])
         state = stream.state_dict()
-        _keep(diary, {"state": state, "ids": ids, "done": state["epoch"] == 1})  # the next pass is another epoch
+        is_done = state["epoch"] == 1  # the next pass would be another epoch
+        _keep(diary, {"state": state, "ids": ids, "done": is_done})
 
 
 def _keep(diary: Path, content: dict[str, object]) -> None:

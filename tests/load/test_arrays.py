@@ -163,6 +163,14 @@ def test_numbers_are_views_and_nulls_are_refused() -> None:
         numbers(pa.array([1, None]), "label")
 
 
+@pytest.mark.parametrize("wrong", [-1, 17, 1 << 40])
+def test_a_label_that_is_no_class_is_refused(wrong: int) -> None:
+    """Here, in one line, and not on a device, in the middle of a training."""
+    with pytest.raises(SourceError, match=f"column label: {wrong} .one of 1.; expected 0 to 16"):
+        numbers(pa.array([16, wrong, 0]), "label")
+    assert numbers(pa.array([16, wrong, 0]), "count").tolist() == [16, wrong, 0]
+
+
 def test_no_pandas_in_a_worker() -> None:
     """It would cost every worker 0.2 s."""
     code = (
