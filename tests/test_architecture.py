@@ -50,7 +50,7 @@ DOORS = {
         ),
         "vision/checkpoints",
         "vision/transform",
-        *(f"training/{name}" for name in ("classifier", "feed", "loss", "outcome", "trainer")),
+        *(f"training/{name}" for name in ("checkpoint", "classifier", "feed", "loss", "outcome", "trainer")),
         *(f"maps/{name}" for name in ("lcz_map", "map_tile")),
         "cli/train",
     },

@@ -20,30 +20,36 @@ def held(folder: Path, patience: float = PATIENCE) -> Iterator[None]:
     Raises:
         FolderError: another process holds it, or it cannot be created.
     """
+    end = time.monotonic() + patience
+    while (number := _taken(folder)) is None:
+        if time.monotonic() > end:
+            raise FolderError(
+                folder, found="another run is writing here", expected="one run at a time",
+                remedy="wait for it, or choose another folder",
+            )  # fmt: skip
+        time.sleep(0.1)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        number = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise FolderError(
-            folder, found=f"cannot be used ({error.strerror or error})", expected="a folder to write to"
-        ) from error
-    try:
-        end = time.monotonic() + patience
-        while not _taken(number):
-            if time.monotonic() > end:
-                raise FolderError(
-                    folder, found="another run is writing here", expected="one run at a time",
-                    remedy="wait for it, or choose another folder",
-                )  # fmt: skip
-            time.sleep(0.1)
         yield
     finally:
         os.close(number)
 
 
-def _taken(number: int) -> bool:
+def _taken(folder: Path) -> int | None:
+    """Return the folder, locked; None: another process holds it, or has removed it meanwhile."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        number = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:  # removed between the two
+        return None
+    except OSError as error:
+        raise FolderError(
+            folder, found=f"cannot be used ({error.strerror or error})", expected="a folder to write to"
+        ) from error
     try:
         fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        if os.path.samestat(os.fstat(number), folder.stat()):
+            return number
+    except (BlockingIOError, FileNotFoundError):  # held; or removed by a run that has finished
+        pass
+    os.close(number)
+    return None

@@ -10,24 +10,21 @@ What differs from the stock one:
 * :class:`~so2sat_hf.training.feed.Feed` takes the place of a dataset where whole batches come.
 """
 
-import pickle
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch.utils.data import DataLoader
 from transformers import Trainer, TrainingArguments
 from transformers.trainer_utils import EvalPrediction
 
 from so2sat_hf.errors import So2SatError
+from so2sat_hf.training.checkpoint import damage_named, load_weights
 from so2sat_hf.training.feed import Feed
 from so2sat_hf.training.loss import cross_entropy
 from so2sat_hf.training.metrics import from_predictions
 from so2sat_hf.training.optimizer import parameter_groups
+from so2sat_hf.vision.checkpoints import saving
 from so2sat_hf.vision.collate import So2SatCollator
 from so2sat_hf.vision.processor import image_processor
 from so2sat_hf.vision.transform import So2SatTransform
@@ -183,6 +180,19 @@ class So2SatTrainer(Trainer):
             return
         load_weights(self.model, str(self.state.best_model_checkpoint))
 
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:  # noqa: ANN401
+        with saving(str(self.args.output_dir)):
+            super()._save_checkpoint(model, trial)
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:  # noqa: FBT001, FBT002
+        """Write the model and its processor.
+
+        Raises:
+            FolderError: the disk is full, or has an error.
+        """
+        with saving(output_dir or str(self.args.output_dir)):
+            super().save_model(output_dir, _internal_call)
+
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log, with the patches per second since the last time."""
         if "loss" in logs:
@@ -193,53 +203,6 @@ class So2SatTrainer(Trainer):
                 patches = (step - before) * self._train_batch_size * self.args.gradient_accumulation_steps
                 logs["patches_per_second"] = round(patches * self.args.world_size / (now - then), 1)
         super().log(logs, start_time)
-
-
-@contextmanager
-def damage_named(checkpoint: str | None) -> Iterator[None]:
-    """Say which checkpoint is damaged, or holds objects that would run code: torch then advises to run it.
-
-    Raises:
-        So2SatError: it cannot be read, as tensors and numbers.
-    """
-    try:
-        yield
-    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
-        unsafe = isinstance(error, pickle.UnpicklingError)
-        said = str(error).strip().splitlines() or [type(error).__name__]
-        raise So2SatError(
-            checkpoint,
-            found="more than tensors and numbers in it; nothing was run"
-            if unsafe
-            else f"unreadable ({said[0]})",
-            expected="optimizer, scheduler and random state as a training wrote them",
-            remedy="resume from another checkpoint, or train anew",
-        ) from None
-
-
-def load_weights(model: Any, folder: str | Path) -> None:  # noqa: ANN401
-    """Give a model the weights of a checkpoint, all of them and no others.
-
-    Raises:
-        So2SatError: the checkpoint is of another model, or incomplete.
-    """
-    try:
-        found, told = type(model).from_pretrained(
-            folder, config=model.config, dtype=torch.float32, output_loading_info=True, use_safetensors=True
-        )
-        wrong = {name: names for name, names in told.items() if names}
-        if wrong:
-            raise So2SatError(
-                folder, found=f"weights that do not fit: {wrong}", expected=f"all of {type(model).__name__}"
-            )
-        model.load_state_dict(found.state_dict(), strict=True)
-    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
-        raise So2SatError(
-            folder,
-            found=f"cannot be loaded ({str(error).strip().splitlines()[0]})",
-            expected=f"a checkpoint of this {type(model).__name__}",
-            remedy="remove the incomplete checkpoint, or resume from an earlier one",
-        ) from error
 
 
 def compute_metrics(found: EvalPrediction) -> dict[str, float]:

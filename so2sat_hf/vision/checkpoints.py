@@ -6,7 +6,9 @@ Many checkpoints for Sentinel-2 are bare state dicts with the names of timm. Nee
 
 import os
 import pickle
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from so2sat_hf import facts
-from so2sat_hf.errors import So2SatError, SourceError
+from so2sat_hf.errors import FolderError, So2SatError, SourceError
 from so2sat_hf.vision.image_size import POSITIONS, interpolated
 from so2sat_hf.vision.preset import Preset
 from so2sat_hf.vision.processor import image_processor
@@ -62,6 +64,7 @@ def convert_checkpoint(
     Raises:
         SourceError: the file cannot be read, or its weights are not those of the architecture.
         So2SatError: timm is missing, or has no such architecture.
+        FolderError: the disk is full, or has an error.
     """
     state = _read(Path(weights))
     model = _empty(architecture, preset, model_args)
@@ -79,9 +82,32 @@ def convert_checkpoint(
                 remedy="name the architecture and preset that these weights were trained with",
             )
     model.timm_model.load_state_dict(found, strict=False)
-    model.save_pretrained(out)
-    image_processor(preset).save_pretrained(out)
+    with saving(out):
+        model.save_pretrained(out)
+        image_processor(preset).save_pretrained(out)
     return Path(out)
+
+
+@contextmanager
+def saving(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Say what is wrong where weights cannot be written.
+
+    For a full disk safetensors has an error of its own, and torch a RuntimeError about unexpected positions.
+
+    Raises:
+        FolderError: the disk is full, or has an error.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        free = f"; {shutil.disk_usage(folder).free / 1e9:,.1f} GB free" if Path(folder).is_dir() else ""
+        raise FolderError(
+            folder,
+            found=f"the model could not be written ({said}{free})",
+            expected="a disk with room for it",
+            remedy="make room, and run the same again: what was written before is used",
+        ) from error
 
 
 def _read(path: Path) -> dict[str, torch.Tensor]:

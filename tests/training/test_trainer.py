@@ -16,14 +16,15 @@ from transformers import Trainer, TrainerCallback, TrainingArguments, ViTForImag
 
 from so2sat_hf.convert.build import build
 from so2sat_hf.convert.raw import RawSource
-from so2sat_hf.errors import So2SatError
+from so2sat_hf.errors import FolderError, So2SatError
 from so2sat_hf.load.resident import Resident
 from so2sat_hf.load.stream import PatchStream
 from so2sat_hf.load.table import PatchTable
+from so2sat_hf.training.checkpoint import load_weights
 from so2sat_hf.training.feed import Feed
 from so2sat_hf.training.loss import class_weights, cross_entropy
 from so2sat_hf.training.optimizer import freeze_backbone, parameter_groups
-from so2sat_hf.training.trainer import So2SatTrainer, load_weights
+from so2sat_hf.training.trainer import So2SatTrainer
 from so2sat_hf.vision.augmentation import Augmentation
 from so2sat_hf.vision.catalogue import preset
 from so2sat_hf.vision.from_scratch import scratch_model
@@ -162,6 +163,23 @@ def test_an_incomplete_checkpoint_is_one_clear_error(built: Path, tmp_path: Path
     other.save_pretrained(tmp_path / "other")
     with pytest.raises(So2SatError, match="weights that do not fit"):
         load_weights(run.model, tmp_path / "other")
+
+
+def test_a_model_that_cannot_be_written_is_one_clear_error(
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """safetensors and torch have errors of their own for that, which are no OSError."""
+    run = trainer(built, tmp_path / "run", save_strategy="steps", save_steps=1, max_steps=1)
+    (tmp_path / "saved" / "model.safetensors").mkdir(parents=True)
+    with pytest.raises(FolderError, match=r"could not be written .* GB free"):
+        run.save_model(str(tmp_path / "saved"))
+
+    def full(*_: object, **__: object) -> None:
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(FolderError, match="could not be written .*unexpected pos"):
+        run.train()
 
 
 # ---- checkpoints
