@@ -168,7 +168,7 @@ def test_an_incomplete_checkpoint_is_one_clear_error(built: Path, tmp_path: Path
 def test_a_model_that_cannot_be_written_is_one_clear_error(
     built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """safetensors and torch have errors of their own for that, which are no OSError."""
+    """Safetensors and torch have errors of their own for that, which are no OSError."""
     run = trainer(built, tmp_path / "run", save_strategy="steps", save_steps=1, max_steps=1)
     (tmp_path / "saved" / "model.safetensors").mkdir(parents=True)
     with pytest.raises(FolderError, match=r"could not be written .* GB free"):
