@@ -178,7 +178,7 @@ def test_a_model_that_cannot_be_written_is_one_clear_error(
         raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534")
 
     monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(FolderError, match="could not be written .*unexpected pos"):
+    with pytest.raises(FolderError, match=r"could not be written .*unexpected pos"):
         run.train()
 
 
