@@ -257,7 +257,7 @@ def mapping():
 
 def trust():
     """Return the lines between the marks on what was broken off, damaged and left running."""
-    parts = {"faults": broken_off, "fuzz": damaged, "endurance": left_running}
+    parts = {"faults": broken_off, "fuzz": damaged, "planted": planted, "endurance": left_running}
     known = (name for name in parts if (ROOT / "benchmarks" / "results" / f"{name}.json").is_file())
     return "\n".join([*(line for name in known for line in parts[name](read(name))), ""])
 
@@ -279,6 +279,16 @@ def damaged(results):
     yield (
         f"* {results['inputs']:,} damaged and hostile inputs: {results['refused']:,} refused in one line, "
         f"{results['accepted']:,} read right, {results['violations']} anything else (`tests/fuzz`)."
+    )
+
+
+def planted(results):
+    """Return the sentence on bugs that were planted."""
+    bugs = results["bugs"]
+    seen = sum(bug["found"] for bug in bugs)
+    yield (
+        f"* Both were tried on {len(bugs)} bugs planted on purpose, such as a missing fsync, a swallowed "
+        f"error and an unchecked length: {seen} were found (`benchmarks/planted.py`)."
     )
 
 

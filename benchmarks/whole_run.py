@@ -113,7 +113,8 @@ def main():
 
     with tempfile.TemporaryDirectory(dir=arguments.work) as temporary, serving() as hub:
         work = Path(temporary)
-        write_raw(work / "raw", train=arguments.rows, validation=1000, test=1000)
+        generation = "2025" if arguments.geo else "2026"
+        write_raw(work / "raw", train=arguments.rows, validation=1000, test=1000, geo=generation)
         if arguments.geo:
             shutil.copyfile(arguments.geo, work / "raw" / "training_geo.h5")
         hub.create_repo(REPO)

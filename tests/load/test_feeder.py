@@ -15,7 +15,7 @@ from so2sat_hf.load.feeder import Feeder
 from so2sat_hf.load.order import Topology, layout
 from so2sat_hf.load.selection import Wanted
 
-LABELS = Wanted(("label",), {})
+ROWS = Wanted(("row",), {})
 
 
 def decoders() -> list[threading.Thread]:
@@ -23,14 +23,14 @@ def decoders() -> list[threading.Thread]:
 
 
 def numbered(groups: list[int]) -> Any:
-    """Read rows whose label is their number in the split, up to five at a time."""
+    """Read rows that hold their number in the split, up to five at a time."""
     starts = np.concatenate([[0], np.cumsum(groups)])
 
     def read(job: Any) -> Iterator[tuple[int, pa.RecordBatch]]:
         for first in range(0, groups[job.group], 5):
             stop = min(first + 5, groups[job.group])
-            labels = starts[job.group] + np.arange(first, stop)
-            yield first, pa.record_batch({"label": pa.array(labels)})
+            rows = starts[job.group] + np.arange(first, stop)
+            yield first, pa.record_batch({"row": pa.array(rows)})
 
     return read
 
@@ -64,8 +64,8 @@ def test_the_feeder_keeps_the_order_within_its_room(
         feeder = Feeder(
             plan.jobs(0, 0, skip=skip),
             numbered(groups),
-            LABELS,
-            {"label": np.dtype("i8")},
+            ROWS,
+            {"row": np.dtype("i8")},
             batch_size=batch_size,
             threads=threads,
         )
@@ -73,9 +73,9 @@ def test_the_feeder_keeps_the_order_within_its_room(
         def consume() -> None:
             nonlocal most
             for batch in feeder:
-                came.append(batch["label"])
+                came.append(batch["row"])
                 most = max(most, resident[0] - resident[1])
-                resident[1] += len(batch["label"])
+                resident[1] += len(batch["row"])
 
         consumer = threading.Thread(target=consume, daemon=True)
         consumer.start()
@@ -94,7 +94,7 @@ def test_a_slow_consumer_holds_the_threads_back(monkeypatch: pytest.MonkeyPatch)
     groups = [20] * 30
     plan = layout(groups, Topology(10, window=2), seed=0, epoch=0)
     options = {"batch_size": 10, "threads": 3}
-    feeder = Feeder(plan.jobs(0, 0), numbered(groups), LABELS, {"label": np.dtype("i8")}, **options)
+    feeder = Feeder(plan.jobs(0, 0), numbered(groups), ROWS, {"row": np.dtype("i8")}, **options)
     placed = []
     real = feeder_module.scatter
     monkeypatch.setattr(feeder_module, "scatter", lambda *args: (placed.append(len(args[1])), real(*args)))
@@ -106,4 +106,4 @@ def test_a_slow_consumer_holds_the_threads_back(monkeypatch: pytest.MonkeyPatch)
 
     assert sum(placed) <= 2 * 20 + 10 + 10 + 10
     assert len(decoders()) == 3
-    assert sum(len(batch["label"]) for batch in batches) == 590
+    assert sum(len(batch["row"]) for batch in batches) == 590
