@@ -208,9 +208,9 @@ def hub_environment(hub: "LocalHub", tmp_path: Path) -> dict[str, str]:
 
 
 LONG = (
-    "test_demo.py", "faults/test_faults.py", "hub/test_push_faults.py", "maps/test_lcz_map.py",
-    "training/test_two_processes.py", "hub/test_push_cli.py", "hub/test_push.py", "test_docs.py",
-    "training/test_finetune.py", "test_examples.py", "convert/test_kill.py",
+    "test_demo.py", "faults/test_faults.py", "hub/test_push_faults.py", "maps/test_lcz_map_runs.py",
+    "maps/test_lcz_map.py", "training/test_two_processes.py", "hub/test_push_cli.py", "hub/test_push.py",
+    "test_docs.py", "training/test_finetune.py", "test_examples.py", "convert/test_kill.py",
 )  # fmt: skip
 """Files that take longest: first, so that no core waits for one of them at the end."""
 

@@ -1,4 +1,4 @@
-"""Servers and files for the tests of transfers."""
+"""Servers, files, built folders and repositories for the tests of this room."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -6,18 +6,39 @@ from typing import Any
 
 import huggingface_hub.constants
 import pytest
-from file_server import FileServer, serving
+from file_server import FileServer, Served, serving
 from hub_samples import FILES, ID
 from huggingface_hub import HfApi
 from local_hub import LocalHub, Repo
+from publishing import FOREIGN, REPO
+from transfers import BODY, wanted
 
+from so2sat_hf.convert.build import build
+from so2sat_hf.convert.options import BuildOptions
+from so2sat_hf.convert.raw import RawSource
 from so2sat_hf.hub import transfer
+from so2sat_hf.hub.transfer import Remote
 
 
 @pytest.fixture
 def server() -> Iterator[FileServer]:
     with serving() as files:
         yield files
+
+
+@pytest.fixture
+def remote(server: FileServer) -> Remote:
+    """BODY, served without any fault unless a test adds one."""
+    server.files["/file.h5"] = Served(BODY)
+    return Remote(
+        name="file.h5",
+        url=f"{server.url}/file.h5",
+        headers={"authorization": "Bearer hf_secret"},
+        wanted=(wanted(BODY),),
+        algorithm="sha256",
+        with_ranges=True,
+        advice="take --from elsewhere",
+    )
 
 
 @pytest.fixture
@@ -70,3 +91,28 @@ def repo(hub: LocalHub) -> Repo:
 def stranger(hub: LocalHub) -> HfApi:
     """Of Tom, who belongs to no organization."""
     return HfApi(token=hub.add_user("tom"))
+
+
+@pytest.fixture(scope="module")
+def smaller(source: RawSource, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset to push, in few files."""
+    folder = tmp_path_factory.mktemp("push") / "smaller"
+    build(source, folder, BuildOptions(columns=("sen2",)), jobs=1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def more(source: RawSource, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another one, in more files."""
+    folder = tmp_path_factory.mktemp("push") / "more"
+    build(source, folder, BuildOptions(columns=("sen2",), rows_per_shard=40), jobs=1)
+    return folder
+
+
+@pytest.fixture
+def there(hub: LocalHub, login: Callable[[str], None]) -> LocalHub:
+    """The repository as it is today: raw files and a page."""
+    login(hub.add_user("maria", orgs={"zhu-xlab": "write"}))
+    hub.create_repo(REPO, files=FOREIGN)
+    hub.reset_log()
+    return hub

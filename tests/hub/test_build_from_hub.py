@@ -1,90 +1,28 @@
 """``so2sat build OWNER/NAME OUT``: from the Hub to Arrow shards, file by file, over HTTP."""
 
 import json
-import os
-import pickle
 import shutil
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 from folders import published
-from local_hub import Fault, LocalHub, Repo
+from from_hub import ARROW, LIKE_ARROW, NAME, arrow, built, contents, fetched, opened, parquet, repo, run
+from local_hub import LocalHub, Repo
 from regrouped import write_version_3
 
 from so2sat_hf.assemble import extras, match_versions
-from so2sat_hf.cli import cli
-from so2sat_hf.convert.build import BuildReport, build
-from so2sat_hf.convert.built import BuiltSource, open_built
+from so2sat_hf.convert.build import build
+from so2sat_hf.convert.built import open_built
 from so2sat_hf.convert.manifest import Manifest
 from so2sat_hf.convert.options import BuildOptions
 from so2sat_hf.convert.raw import RawSource, open_raw
 from so2sat_hf.convert.workspace import WORK
 from so2sat_hf.errors import FolderError, HubError, SourceError
-from so2sat_hf.hub.address import Address
-from so2sat_hf.hub.dataset import open_dataset
-from so2sat_hf.hub.patience import Patience
 
-NAME = "zhu-xlab/So2Sat-LCZ42"
-ARROW = BuildOptions(file_format="arrow", rows_per_shard=60)
-LIKE_ARROW = ("--format", "arrow", "--rows-per-shard", 60, "-j", 1)
-FAST = Patience(tries=3, first_wait=0.001, silence=5.0)
-
-
-@pytest.fixture(scope="module")
-def parquet(source: RawSource, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What lies in the repository: nine data files, picture, statistics, card, manifest; no companions."""
-    folder = tmp_path_factory.mktemp("from-hub") / "parquet"
-    build(source, folder, BuildOptions(rows_per_shard=60), extras=extras(source, companions=()), jobs=1)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def arrow(parquet: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the folder itself becomes."""
-    folder = tmp_path_factory.mktemp("from-folder") / "arrow"
-    local = open_built(parquet)
-    build(local, folder, ARROW, extras=extras(local, companions=()), jobs=1)
-    return folder
-
-
-@pytest.fixture
-def repo(hub: LocalHub, parquet: Path) -> Repo:
-    """The dataset beside a file of the publisher, in a public repository."""
-    files = contents(parquet) | {"v4/testing.h5.gz": b"published"}
-    return hub.create_repo(NAME, kind="dataset", files=files)
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path: (folder / path).read_bytes() for path in published(folder)}
-
-
-def opened(*splits: str, revision: str | None = None, patience: Patience = FAST) -> BuiltSource:
-    return open_dataset(Address(NAME, revision), splits, patience=patience)
-
-
-def built(source: BuiltSource, out: Path, options: BuildOptions = ARROW, **how: Any) -> BuildReport:
-    return build(source, out, options, extras=extras(source, companions=()), **{"jobs": 1} | how)
-
-
-def fetched(hub: LocalHub) -> list[str]:
-    """Paths of the data files that were asked for, in order."""
-    return [
-        request.path.partition("/data/")[2]
-        for request in hub.requests("resolve-get")
-        if "/data/" in request.path
-    ]
-
-
-def run(*args: object) -> Result:
-    return CliRunner().invoke(cli, [str(arg) for arg in args])
+__all__ = ["arrow", "parquet", "repo"]  # fixtures
 
 
 # what comes out
@@ -251,183 +189,6 @@ def test_too_little_space_is_said_before_anything_is_fetched(
     built(opened(), tmp_path / "out")
     refuse_disk(0)  # nothing is left to do
     assert built(opened(), tmp_path / "out").reused == 9
-
-
-# faults
-
-
-def test_finished_files_are_not_fetched_again(hub: LocalHub, repo: Repo, arrow: Path, tmp_path: Path) -> None:
-    """Cut in the middle and given up; the next run goes on at that byte, and the bytes are the same."""
-    hub.inject(fault=Fault(cut=300_000), when=lambda request: "00003-of" in request.path)
-    with pytest.raises(
-        HubError, match=r"the connection failed .*; run the same command again later: it continues at"
-    ):
-        built(opened(patience=Patience(tries=1)), tmp_path / "out")
-    first = fetched(hub)
-    assert published(tmp_path / "out") == {}
-    (part,) = tmp_path.rglob("*.part")
-    there = part.stat().st_size
-    hub.reset_log()
-
-    report = built(opened(), tmp_path / "out")
-
-    assert (report.written, report.reused) == (6, 3)
-    assert not set(first[:-1]) & set(fetched(hub))
-    assert hub.requests("storage-get")[0].headers["range"] == f"bytes={there}-"
-    assert published(tmp_path / "out") == published(arrow)
-
-
-@pytest.mark.parametrize(
-    "fault", [Fault(cut=100_000), Fault(status=503), Fault(status=429, headers={"Retry-After": "0"})]
-)
-@pytest.mark.parametrize("kind", ["info", "tree", "resolve-get", "storage-get"])
-def test_what_passes_is_asked_again(
-    hub: LocalHub, repo: Repo, arrow: Path, tmp_path: Path, fault: Fault, kind: str
-) -> None:
-    """Nobody has to start the build again."""
-    hub.inject(fault=fault, when=lambda request: request.kind == kind, times=2)
-
-    report = built(opened("test"), tmp_path / "out")
-
-    assert report.manifest.shards == Manifest.read(arrow).shards_of("test")
-    assert len([request for request in hub.log if request.fault]) == 2
-
-
-def test_other_bytes_are_never_used(hub: LocalHub, repo: Repo, arrow: Path, tmp_path: Path) -> None:
-    """A wrong byte on the server, or one that another manifest states, is one error."""
-    sha256 = repo.tree("main")["data/test/00000-of-00002.parquet"].sha256
-    right = repo.objects[sha256]
-    repo.objects[sha256] = right[:5000] + bytes([right[5000] ^ 1]) + right[5001:]
-    with pytest.raises(
-        HubError, match=f"test/00000.*: sha256 .* were removed; expected {sha256} in manifest.json"
-    ):
-        built(opened(), tmp_path / "out")
-    assert published(tmp_path / "out") == {}
-    assert not [path for path in tmp_path.rglob("copies/*") if path.suffix != ".lock"]
-
-    repo.objects[sha256] = right
-    built(opened(), tmp_path / "out")
-    assert published(tmp_path / "out") == published(arrow)
-
-
-@pytest.mark.parametrize("change", ["missing", "other", "no manifest", "damaged manifest", "path"])
-def test_a_repository_that_is_no_dataset_is_refused(hub: LocalHub, repo: Repo, change: str) -> None:
-    """Before anything is fetched."""
-    path, manifest = "data/train/00001-of-00005.parquet", repo.read("main", "manifest.json")
-    changes: Mapping[str, Mapping[str, bytes]] = {
-        "missing": {},
-        "other": {path: repo.read("main", path)[:-1] + b"x"},
-        "no manifest": {},
-        "damaged manifest": {"manifest.json": manifest[:-40]},
-        "path": {"manifest.json": manifest.replace(b"data/train/00001", b"../../train/00001")},
-    }
-    gone = {"missing": [path], "no manifest": ["manifest.json"]}
-    repo.write(changes[change], delete=gone.get(change, []))
-    words = {
-        "missing": f"main: no {path}, which manifest.json lists",
-        "other": f"main: another {path} than manifest.json says",
-        "no manifest": "main: no manifest.json; expected a dataset that `so2sat build` wrote",
-        "damaged manifest": r"manifest.json of .*: cannot be read",
-        "path": "a relative path below the folder",
-    }
-
-    with pytest.raises(HubError, match=words[change]):
-        opened()
-    assert fetched(hub) == []
-
-
-COMMAND = [sys.executable, "-c", "from so2sat_hf.cli import cli; cli()"]
-
-
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_killed_builds_go_on(
-    hub: LocalHub, repo: Repo, arrow: Path, tmp_path: Path, hub_environment: Mapping[str, str], jobs: int
-) -> None:
-    """SIGKILL while a file is on its way, twice; what was finished is not asked for again."""
-    out = tmp_path / "out"
-    command = [*COMMAND, "build", NAME, str(out), *map(str, LIKE_ARROW[:-1]), str(jobs)]
-    finished: set[str] = set()
-    for number in (3, 5):
-        hub.reset_log()
-        served = iter(range(number))
-        hub.inject(
-            fault=Fault(silent=200_000),
-            when=lambda request, served=served: request.kind == "storage-get" and next(served, None) is None,
-            times=9,
-        )
-        process = subprocess.Popen(
-            command, env=dict(hub_environment), start_new_session=True, stdout=-3, stderr=-3
-        )
-        wait_for(lambda: any(request.fault for request in hub.log) and list(out.rglob("*.part")))
-        time.sleep(0.5)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        assert not finished & set(fetched(hub))
-        finished = {path.stem for path in out.glob(f"{WORK}/*/receipts/data-*.json")}
-        finished = {name.removeprefix("data-").replace("-", "/", 1) for name in finished}
-        hub.plans.waiting.clear()
-    assert finished
-    hub.reset_log()
-
-    done = subprocess.run(command, env=dict(hub_environment), check=False, capture_output=True, text=True)
-
-    assert done.returncode == 0, done.stderr
-    assert not finished & {path.replace(".parquet", ".arrow") for path in fetched(hub)}
-    assert published(out) == published(arrow)
-    assert not list(out.rglob("copies"))
-
-
-def wait_for(holds: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-# rights
-
-
-def test_a_private_dataset_needs_a_token_that_is_kept_nowhere(
-    hub: LocalHub, parquet: Path, arrow: Path, tmp_path: Path, hub_environment: Mapping[str, str]
-) -> None:
-    """The Hub is asked with it, the storage without; no file and no line of output has it."""
-    token = hub.add_user("maria", orgs={"zhu-xlab": "read"})
-    hub.create_repo(NAME, private=True, files=contents(parquet))
-    out = tmp_path / "out"
-    command = [*COMMAND, "build", NAME, str(out), *map(str, LIKE_ARROW[:-1]), "2"]
-
-    def go(token: str | None) -> subprocess.CompletedProcess[str]:
-        environment = dict(hub_environment) | ({"HF_TOKEN": token} if token else {})
-        return subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
-
-    strangers = [go(None), go("hf_wrong")]
-    assert not out.exists()
-    hub.inject(fault=Fault(cut=1000), when=lambda request: request.kind == "storage-get")
-    done = go(token)
-
-    assert done.returncode == 0, done.stderr
-    for refused in strangers:
-        assert refused.returncode == 1
-        assert len(refused.stderr.strip().splitlines()) == 1, refused.stderr
-    assert "a private one: the Hub asks for a token" in strangers[0].stderr
-    assert "a private one: the Hub does not accept the token" in strangers[1].stderr
-    assert published(out) == published(arrow)
-    assert {request.headers.get("authorization") for request in hub.requests("storage-get")} == {None}
-    texts = [run.stdout + run.stderr for run in (*strangers, done)]
-    assert not [text for text in texts if token in text or "hf_wrong" in text]
-    assert not [path for path in out.rglob("*") if path.is_file() and token.encode() in path.read_bytes()]
-
-
-def test_a_source_can_be_sent_to_another_process_without_the_token(
-    hub: LocalHub, repo: Repo, login: Callable[[str], None]
-) -> None:
-    """Every process finds it where huggingface_hub looks."""
-    token = hub.add_user("maria")
-    login(token)
-    source = opened()
-
-    assert token.encode() not in pickle.dumps(source)
-    assert pickle.loads(pickle.dumps(source)).num_rows == {"train": 260, "validation": 90, "test": 70}
 
 
 # the command line

@@ -1,90 +1,38 @@
-"""Single patches by id: the right ones, in the order asked for, read from their row groups alone."""
+"""Single patches by id: the right ones, in the order asked for; and what is refused."""
 
-import io
 import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from by_id_folders import EVERY_ID, OPTIONS, built, built_folders, check_pixels, folder, small_groups
 from regrouped import write_version_3
 
 from so2sat_hf.assemble import extras, membership_of
-from so2sat_hf.companions import index as index_module
-from so2sat_hf.convert import reading
-from so2sat_hf.convert import shard as shard_module
 from so2sat_hf.convert.build import build
 from so2sat_hf.convert.manifest import Manifest
 from so2sat_hf.convert.options import BuildOptions
-from so2sat_hf.convert.patches import FILE_OF_SPLIT, GEO_COLUMNS, PatchBlock, parse_id, row_id
+from so2sat_hf.convert.patches import FILE_OF_SPLIT, GEO_COLUMNS, parse_id, row_id
 from so2sat_hf.convert.raw import RawSource, open_raw
 from so2sat_hf.errors import FolderError, So2SatError, SourceError
 from so2sat_hf.load import lookup
 from so2sat_hf.load.by_id import patches
-from so2sat_hf.load.files import open_place
 from so2sat_hf.synthetic import write_raw
 
-GROUP_ROWS = 4
-ROWS = {"training": 260, "validation": 90, "testing": 70}
-EVERY_ID = [row_id(stem, row) for stem, count in ROWS.items() for row in range(count)]
-OPTIONS = {
-    "parquet": BuildOptions(rows_per_shard=140),
-    "arrow": BuildOptions(file_format="arrow", rows_per_shard=140),
-    "uint16": BuildOptions(file_format="arrow", sen2_dtype="uint16", rows_per_shard=140),
-}
-
-
-@pytest.fixture(scope="module")
-def small_groups() -> Iterator[None]:
-    """Files of many row groups from few patches; builds in this process only."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(shard_module, "ROW_GROUP_ROWS", GROUP_ROWS)
-        patched.setattr(index_module, "ROW_GROUP_ROWS", GROUP_ROWS)
-        yield
-
-
-def built(source: RawSource, out: Path, options: BuildOptions, *, companions: tuple[str, ...]) -> Path:
-    build(source, out, options, extras=extras(source, companions=companions), jobs=1)
-    return out
+__all__ = ["folder", "small_groups"]  # fixtures
 
 
 @pytest.fixture(scope="module")
 def folders(
     source: RawSource, small_groups: None, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[tuple[str, str], Path]:
-    """(kind, where places come from) -> a folder with two files of 130 rows for train, else one."""
-    parent = tmp_path_factory.mktemp("by_id")
-    return {
-        (kind, told): built(source, parent / kind / told, options, companions=companions)
-        for kind, options in OPTIONS.items()
-        for told, companions in (("index", ("index",)), ("data", ()))
-        if (kind, told) != ("uint16", "index")
-    }
-
-
-@pytest.fixture
-def folder(folders: dict[tuple[str, str], Path], tmp_path: Path) -> Path:
-    """A Parquet folder with an index that a test may damage; in a place of its own."""
-    return Path(shutil.copytree(folders["parquet", "index"], tmp_path / "out"))
-
-
-def check_pixels(block: PatchBlock, raw: Path, ids: list[str]) -> None:
-    """Every value is that of the HDF5 files."""
-    assert block.ids == ids
-    assert len(block.label) == len(block.sen1) == len(block.sen2) == len(ids)
-    for position, (stem, row) in enumerate(map(parse_id, ids)):
-        with h5py.File(raw / f"{stem}.h5") as file:
-            assert np.array_equal(block.sen1[position], file["sen1"][row].transpose(2, 0, 1))
-            sen2 = file["sen2"][row].transpose(2, 0, 1)
-            assert np.array_equal(block.sen2[position], sen2.astype(np.float32))
-            assert block.label[position] == file["label"][row].argmax()
+    """(kind, where places come from) -> a folder; every kind."""
+    return built_folders(source, tmp_path_factory.mktemp("by_id"), OPTIONS)
 
 
 # ---- the right patches
@@ -181,173 +129,6 @@ def test_only_wanted_columns_come(folders: dict[tuple[str, str], Path]) -> None:
     assert given("geo") == {"geo"}
     assert patches(ids, folder, columns="sen2").sen1 is None
     assert patches(ids, str(folder)).geo.epsg.shape == (1,)
-
-
-# ---- read from their row groups alone
-
-
-@dataclass
-class Reads:
-    """Which bytes of which files were read as Parquet."""
-
-    ranges: dict[Path, list[tuple[int, int]]] = field(default_factory=dict)
-    files: list["_Recorded"] = field(default_factory=list)
-
-    def open(self, path: Path) -> pa.PythonFile:
-        self.files.append(_Recorded(path, self.ranges.setdefault(path, [])))
-        return pa.PythonFile(self.files[-1], "r")
-
-
-class _Recorded(io.FileIO):
-    def __init__(self, path: Path, ranges: list[tuple[int, int]]) -> None:
-        super().__init__(path)
-        self._ranges = ranges
-
-    def read(self, size: int = -1) -> bytes:
-        start = self.tell()
-        data = super().read(size)
-        self._ranges.append((start, start + len(data)))
-        return data
-
-    def readinto(self, buffer: object) -> int:
-        raise AssertionError("not counted")
-
-
-@pytest.fixture
-def reads(monkeypatch: pytest.MonkeyPatch) -> Iterator[Reads]:
-    recorded, real = Reads(), pq.ParquetFile
-    monkeypatch.setattr(pq, "ParquetFile", lambda path, **options: real(recorded.open(path), **options))
-    lookup.places_of.cache_clear()
-    yield recorded
-    for file in recorded.files:
-        file.close()
-
-
-def chunks(path: Path, columns: set[str]) -> dict[int, list[tuple[int, int]]]:
-    """Row group -> first and last byte of its chunks of some columns."""
-    metadata, found = pq.read_metadata(path), {}
-    for number in range(metadata.num_row_groups):
-        group = metadata.row_group(number)
-        parts = [group.column(i) for i in range(group.num_columns)]
-        starts = {part.path_in_schema: part.dictionary_page_offset or part.data_page_offset for part in parts}
-        found[number] = [
-            (starts[part.path_in_schema], starts[part.path_in_schema] + part.total_compressed_size)
-            for part in parts
-            if part.path_in_schema.partition(".")[0] in columns
-        ]
-    return found
-
-
-def groups_read(path: Path, ranges: list[tuple[int, int]], columns: set[str]) -> set[int]:
-    """Return the row groups that were read; every byte before the footer belongs to the columns."""
-    known = chunks(path, columns)
-    data_end = max(
-        stop for parts in chunks(path, set(pq.read_schema(path).names)).values() for _, stop in parts
-    )
-    size, found = path.stat().st_size, set()
-    for start, stop in ranges:
-        if start >= data_end or stop == size:  # what readers take from the end to find the footer
-            assert start >= min(data_end, size - 2**16)
-            continue
-        owners = {
-            group for group, parts in known.items() for low, high in parts if low <= start and stop <= high
-        }
-        assert len(owners) == 1, f"bytes {start} to {stop} of {path} belong to no chunk wanted"
-        found |= owners
-    return found
-
-
-@pytest.mark.parametrize("columns", [{"id", "label", "sen2"}, {"id", "label", "sen1", "sen2", *GEO_COLUMNS}])
-@pytest.mark.parametrize("told", ["index", "data"])
-def test_a_hundred_random_patches_touch_only_their_row_groups(
-    folders: dict[tuple[str, str], Path], raw: Path, reads: Reads, told: str, columns: set[str]
-) -> None:
-    """Every byte read before the footers lies in a chunk of a wanted column of such a row group."""
-    folder = folders["parquet", told]
-    ids = np.random.default_rng(7).permutation(EVERY_ID)[:100].tolist()
-    expected: dict[str, set[int]] = {}
-    for shard in Manifest.read(folder).shards:
-        for row, text in enumerate(pq.read_table(folder / shard.path, columns=["id"])["id"].to_pylist()):
-            if text in ids:
-                expected.setdefault(shard.path, set()).add(row // GROUP_ROWS)
-    patches(["training/000000", "validation/000000", "testing/000000"], folder, columns=[])
-    reads.ranges.clear()
-
-    block = patches(ids, folder, columns=columns)
-
-    found = {
-        path.relative_to(folder).as_posix(): groups_read(path, ranges, columns)
-        for path, ranges in reads.ranges.items()
-    }
-    assert found == expected
-    num_groups = sum(-(-shard.rows // GROUP_ROWS) for shard in Manifest.read(folder).shards)
-    assert sum(map(len, found.values())) < 0.75 * num_groups  # many could have been read in vain
-    whole = patches(ids, folder)
-    check_pixels(whole, raw, ids)
-    assert np.array_equal(block.sen2, whole.sen2)
-
-
-def test_reading_ends_with_the_last_patch_wanted(
-    folders: dict[tuple[str, str], Path], reads: Reads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A row group is read once for all of its patches, and no further than the last."""
-    monkeypatch.setattr(reading, "FEW_ROWS", 8)
-    path, rows = tmp_path / "one.parquet", np.array([2, 11, 13], np.int32)
-    table = pq.read_table(folders["parquet", "data"] / "data/train/00000-of-00002.parquet")
-    pq.write_table(table.slice(0, 128), path, row_group_size=128, compression="none", data_page_size=2**16)
-
-    taken = pa.concat_tables(reading.read_rows(path, rows, ["id", "sen1"]))
-
-    assert taken.equals(table.select(["id", "sen1"]).take(rows))
-    (((first, last),),) = chunks(path, {"sen1"}).values()
-    assert sum(stop - start for start, stop in reads.ranges[path]) < (last - first) / 2
-
-
-def test_without_an_index_the_ids_alone_tell_the_places(
-    folders: dict[tuple[str, str], Path], reads: Reads
-) -> None:
-    """One column of the files of the splits asked for; those of other splits are not opened."""
-    folder = folders["parquet", "data"]
-    built_folder = open_place(folder)
-
-    lookup.locate(["testing/000069", "testing/000000"], built_folder)
-
-    (path,) = reads.ranges
-    assert path == built_folder.path / "data/test/00000-of-00001.parquet"
-    assert groups_read(path, reads.ranges[path], {"id"}) == set(range(18))
-
-
-def test_a_second_call_looks_nothing_up_again(
-    folders: dict[tuple[str, str], Path], reads: Reads, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Neither index nor id columns, by whatever name the folder goes."""
-    folder = folders["parquet", "index"]
-    patches(["testing/000069"], folder, columns=[])
-    assert {path.parent.name for path in reads.ranges} == {"index", "test"}
-    reads.ranges.clear()
-
-    monkeypatch.chdir(folder)
-    patches(["testing/000003"], ".", columns=[])
-
-    assert [path.parent.name for path in reads.ranges] == ["test"]
-
-
-def test_a_rebuilt_folder_is_looked_up_anew(folder: Path, source: RawSource, raw: Path) -> None:
-    """Other files with other rows; what was kept of the old ones does not count."""
-    ids = ["training/000200", "training/000019", "testing/000069"]
-    check_pixels(patches(ids, folder), raw, ids)
-
-    built(source, folder, BuildOptions(rows_per_shard=50), companions=("index",))
-
-    check_pixels(patches(ids, folder), raw, ids)
-
-
-def test_an_index_that_was_not_copied_is_not_needed(folder: Path, raw: Path) -> None:
-    """Manifest and data files are enough; files of other patches may be missing too."""
-    shutil.rmtree(folder / "index")
-    shutil.rmtree(folder / "data/train")
-
-    check_pixels(patches(["validation/000007"], folder), raw, ["validation/000007"])
 
 
 CHILD = """

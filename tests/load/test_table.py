@@ -1,8 +1,6 @@
-"""PatchTable: any patches by number, over Arrow files and datasets, as samplers and trainers ask for them."""
+"""PatchTable: any patches by number or id, copied from Arrow files alone; and what it refuses."""
 
-import pickle
 import shutil
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,65 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from torch.utils.data import BatchSampler, DataLoader, RandomSampler
+from table_folders import PIXELS, ROWS, arrow, check, folders, loaded, truth
 
-from so2sat_hf.convert import shard as shard_module
-from so2sat_hf.convert.build import build
-from so2sat_hf.convert.options import BuildOptions
 from so2sat_hf.convert.patches import COLUMNS, PatchBlock
-from so2sat_hf.convert.raw import RawSource
 from so2sat_hf.errors import FolderError, RowError, So2SatError, SourceError
 from so2sat_hf.load.table import PatchTable
 
-ROWS = 260
-PIXELS = ("sen1", "sen2")
-
-
-@pytest.fixture(scope="module")
-def folders(source: RawSource, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
-    """Two files of 130 patches for train, in record batches of 32."""
-    parent = tmp_path_factory.mktemp("table")
-    options = {
-        "arrow": BuildOptions(file_format="arrow", rows_per_shard=140),
-        "uint16": BuildOptions(file_format="arrow", sen2_dtype="uint16", rows_per_shard=140),
-        "parquet": BuildOptions(rows_per_shard=140),
-    }
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(shard_module, "ROW_GROUP_ROWS", 32)
-        for kind, option in options.items():
-            build(source, parent / kind, option, jobs=1)
-    return {kind: parent / kind for kind in options}
-
-
-@pytest.fixture(scope="module")
-def arrow(folders: dict[str, Path]) -> Path:
-    return folders["arrow"]
-
-
-@pytest.fixture(scope="module")
-def truth(source: RawSource) -> PatchBlock:
-    """All 260 patches of train as published."""
-    (block,) = source.blocks("train", range(ROWS), columns=COLUMNS, size=1000)
-    return block
-
-
-@pytest.fixture(scope="module")
-def loaded(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> datasets.Dataset:
-    """What ``load_dataset`` makes of the Parquet folder, memory-mapped from its cache."""
-    cache = str(tmp_path_factory.mktemp("cache"))
-    return datasets.load_dataset(str(folders["parquet"]), split="train", cache_dir=cache)
-
-
-def check(batch: dict[str, Any], truth: PatchBlock, rows: Any) -> None:
-    """Every value is the published one."""
-    rows = np.asarray(rows)
-    assert list(batch["id"]) == [truth.ids[row] for row in rows]
-    assert list(batch["city"]) == [truth.geo.city[row] for row in rows]
-    for name in ("sen1", "sen2", "label"):
-        assert np.array_equal(batch[name], getattr(truth, name)[rows])
-        assert batch[name].dtype == getattr(truth, name).dtype
-    for name in ("epsg", "x_ul", "y_ul", "longitude", "latitude"):
-        assert np.array_equal(batch[name], getattr(truth.geo, name)[rows])
+__all__ = ["arrow", "folders", "loaded", "truth"]  # fixtures
 
 
 def addresses(table: PatchTable, name: str) -> list[int]:
@@ -228,6 +174,16 @@ def test_tensors(arrow: Path, truth: PatchBlock) -> None:
     assert [sample["id"] for sample in table.__getitems__([9, 8])] == batch["id"]
 
 
+def test_a_dataset_is_read_from_its_cache(loaded: datasets.Dataset) -> None:
+    """Views of the memory-mapped cache, not copies."""
+    table = PatchTable(loaded)
+    table[[0]]
+
+    assert loaded.cache_files
+    chunk = loaded.data.column("sen2").chunk(0)
+    assert addresses(table, "sen2") == [_first_pixel(chunk)]
+
+
 # ---- ids
 
 
@@ -291,210 +247,6 @@ def test_a_file_without_ids(arrow: Path, tmp_path: Path) -> None:
     for name in ("a.parquet", "a.csv"):
         with pytest.raises(SourceError, match=f"{name}: cannot be read"):
             PatchTable(arrow, ids=tmp_path / name)
-
-
-# ---- datasets
-
-
-def of_munich(batch: dict[str, Any]) -> list[bool]:
-    return [label % 2 == 0 for label in batch["label"]]
-
-
-CHANGES: dict[str, Callable[[datasets.Dataset], datasets.Dataset]] = {
-    "as it is": lambda dataset: dataset,
-    "range": lambda dataset: dataset.select(range(100, 180)),
-    "select": lambda dataset: dataset.select([200, 3, 3, 100]),
-    "filter": lambda dataset: dataset.filter(of_munich, batched=True),
-    "shuffle": lambda dataset: dataset.shuffle(seed=5),
-    "several": lambda dataset: dataset.shuffle(seed=1).select(range(50)).filter(of_munich, batched=True),
-    "shard": lambda dataset: dataset.shard(num_shards=3, index=1, contiguous=False),
-    "concatenated": lambda dataset: datasets.concatenate_datasets(
-        [dataset.select(range(20, 50)), dataset.shuffle(seed=2).select(range(9)), dataset]
-    ),
-    "flattened": lambda dataset: dataset.shuffle(seed=3).select(range(40)).flatten_indices(),
-    "format": lambda dataset: dataset.with_format("torch").select([7, 1]),
-    "with more columns": lambda dataset: dataset.add_column("number", np.arange(ROWS)).select([9, 2]),
-}
-
-
-@pytest.mark.parametrize("change", CHANGES)
-def test_a_dataset_in_any_order(loaded: datasets.Dataset, truth: PatchBlock, change: str) -> None:
-    """What the dataset holds, in its order, whatever was done to it."""
-    dataset = CHANGES[change](loaded)
-    row_of = {text: row for row, text in enumerate(truth.ids)}
-    rows = np.array([row_of[text] for text in dataset.with_format(None)["id"]])
-
-    table = PatchTable(dataset)
-
-    assert len(table) == len(dataset) == len(rows)
-    check(table[:], truth, rows)
-    some = np.random.default_rng(0).permutation(len(rows))[:9].tolist()
-    check(table[some], truth, rows[some])
-    check({name: np.asarray(table[-1][name])[None] for name in COLUMNS}, truth, rows[-1:])
-    copy = pickle.loads(pickle.dumps(table))
-    check(copy[some], truth, rows[some])
-
-
-def test_a_dataset_is_read_from_its_cache(loaded: datasets.Dataset) -> None:
-    """Views of the memory-mapped cache, not copies."""
-    table = PatchTable(loaded)
-    table[[0]]
-
-    assert loaded.cache_files
-    chunk = loaded.data.column("sen2").chunk(0)
-    assert addresses(table, "sen2") == [_first_pixel(chunk)]
-
-
-def test_ids_of_a_shuffled_dataset(loaded: datasets.Dataset, truth: PatchBlock) -> None:
-    """They keep the order of the dataset."""
-    dataset = loaded.shuffle(seed=1)
-    chosen = set(truth.ids[::7])
-
-    table = PatchTable(dataset, ids=chosen, columns=("id", "label"))
-
-    assert [patch["id"] for patch in table] == [text for text in dataset["id"] if text in chosen]
-    assert pickle.loads(pickle.dumps(table))[:]["id"].tolist() == table[:]["id"].tolist()
-    with pytest.raises(So2SatError, match="no column id"):
-        PatchTable(dataset.remove_columns("id"), ids=chosen)
-
-
-def test_columns_that_are_no_arrays(loaded: datasets.Dataset) -> None:
-    """Those that are are read; others are named, unless they are not wanted."""
-    dataset = loaded.select(range(3)).add_column("words", [["a"], ["b"], ["c"]])
-
-    assert PatchTable(dataset, columns="label")[[1]]["label"].shape == (1,)
-    with pytest.raises(SourceError, match=r"column words: type list.*\n.*leave it out"):
-        PatchTable(dataset)
-
-
-# ---- DataLoader
-
-
-@pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_a_stock_dataloader_with_workers(arrow: Path, truth: PatchBlock, method: str) -> None:
-    """Shuffled by its own sampler; every patch once, and right."""
-    table = PatchTable(arrow)
-    table[0]  # opened before the fork
-    loader = DataLoader(table, batch_size=48, shuffle=True, num_workers=2, multiprocessing_context=method)
-
-    batches = list(loader)
-
-    assert [len(batch["label"]) for batch in batches] == [48] * 5 + [20]
-    rows = [int(text[-6:]) for batch in batches for text in batch["id"]]
-    assert sorted(rows) == list(range(ROWS))
-    assert rows != sorted(rows)
-    merged = {name: np.concatenate([np.asarray(batch[name]) for batch in batches]) for name in COLUMNS}
-    check(merged, truth, rows)
-
-
-@pytest.mark.parametrize("form", ["numpy", "torch"])
-def test_the_sampler_may_give_whole_batches(arrow: Path, truth: PatchBlock, form: str) -> None:
-    """``batch_sampler`` with samples, ``sampler`` without collating, one by one: the same batches."""
-    table = PatchTable(arrow, form=form)
-
-    def sampler() -> BatchSampler:
-        return BatchSampler(
-            RandomSampler(table, generator=torch.Generator().manual_seed(1)), 32, drop_last=True
-        )
-
-    ways = [
-        DataLoader(table, batch_sampler=sampler()),
-        DataLoader(table, sampler=sampler(), batch_size=None),
-        DataLoader(table, batch_sampler=sampler(), collate_fn=lambda samples: samples.arrays),
-    ]
-
-    for one, two, three in zip(*ways, strict=True):
-        assert {name: one[name].dtype for name in one if name not in ("id", "city")} == {
-            "sen1": torch.float32,
-            "sen2": torch.float32,
-            "label": torch.int64,
-            "epsg": torch.int32,
-            **dict.fromkeys(("x_ul", "y_ul", "longitude", "latitude"), torch.float64),
-        }
-        for batch in (two, three):
-            assert all(list(batch[name]) == list(one[name]) for name in ("id", "city"))
-            assert all(np.array_equal(batch[name], one[name]) for name in (*PIXELS, "label", "epsg"))
-        check(
-            {name: np.asarray(one[name]) for name in COLUMNS}, truth, [int(text[-6:]) for text in one["id"]]
-        )
-
-
-def test_samples_are_a_sequence(arrow: Path, truth: PatchBlock) -> None:
-    """Dicts of views of one batch."""
-    samples = PatchTable(arrow).__getitems__([3, 1, 2])
-
-    assert len(samples) == 3
-    assert [sample["id"] for sample in samples] == [truth.ids[row] for row in (3, 1, 2)]
-    assert [sample["id"] for sample in samples[1:]] == [truth.ids[row] for row in (1, 2)]
-    assert np.shares_memory(samples[-1]["sen2"], samples.arrays["sen2"])
-    with pytest.raises(IndexError):
-        samples[3]
-
-
-def test_a_worker_opens_the_files_itself(arrow: Path) -> None:
-    """A table of any size is a few hundred bytes on its way to a worker."""
-    table = PatchTable(arrow, bands=("B02",))
-    table[:]
-
-    assert len(pickle.dumps(table)) < 2000
-
-
-def test_a_folder_that_changes_on_the_way(arrow: Path, tmp_path: Path) -> None:
-    """A worker never reads other patches than its parent means."""
-    folder = Path(shutil.copytree(arrow, tmp_path / "out"))
-    sent = pickle.dumps(PatchTable(folder))
-    manifest = folder / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"rounding": {}', '"rounding": {"sen2": 0.1}'))
-
-    with pytest.raises(SourceError, match="built anew meanwhile; expected the dataset "):
-        pickle.loads(sent)
-
-
-# ---- a stock Trainer
-
-
-def test_a_stock_trainer(arrow: Path, tmp_path: Path) -> None:
-    """Two steps of a tiny ViT: samples and a small collate function, no subclass of anything."""
-    pytest.importorskip("accelerate", reason="the Trainer needs it: pip install 'so2sat_hf[train]'")
-    from transformers import Trainer, TrainingArguments, ViTConfig, ViTForImageClassification
-
-    table = PatchTable(arrow, columns=("sen2", "label"), bands=("B04", "B03", "B02"))
-    seen: list[list[int]] = []
-
-    def collate(samples: Any) -> dict[str, torch.Tensor]:
-        seen.append(samples.arrays["label"].tolist())
-        batch = {name: torch.from_numpy(values) for name, values in samples.arrays.items()}
-        return {"pixel_values": batch["sen2"], "labels": batch["label"]}
-
-    config = ViTConfig(
-        hidden_size=8,
-        num_hidden_layers=1,
-        num_attention_heads=1,
-        intermediate_size=8,
-        image_size=32,
-        patch_size=16,
-        num_labels=17,
-    )
-    arguments = TrainingArguments(
-        output_dir=str(tmp_path),
-        max_steps=2,
-        per_device_train_batch_size=4,
-        report_to=[],
-        use_cpu=True,
-        save_strategy="no",
-        disable_tqdm=True,
-        remove_unused_columns=False,
-        dataloader_pin_memory=False,
-    )
-    trainer = Trainer(
-        ViTForImageClassification(config), arguments, train_dataset=table, data_collator=collate
-    )
-
-    result = trainer.train()
-
-    assert result.global_step == 2
-    assert np.isfinite(result.training_loss)
-    assert [len(labels) for labels in seen[:2]] == [4, 4]
 
 
 # ---- refusals
