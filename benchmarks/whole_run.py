@@ -24,6 +24,7 @@ ROWS = 24_119
 """Rows of the published validation.h5 of versions 1, 2 and 4."""
 
 REPO = "zhu-xlab/So2Sat-LCZ42"
+BAR = re.compile(r"\d+%\||it/s\]|s/it\]|examples/s\]")
 COUNT = """
 import sys, time
 from so2sat_hf.load.stream import PatchStream
@@ -50,7 +51,7 @@ class Log:
         )  # fmt: skip
         seconds = time.perf_counter() - start
         said = [line.split("\r")[-1].rstrip() for line in done.stdout.splitlines()]
-        kept = [line for line in said if line.strip() and not re.search(r"\d+%\||it/s\]|s/it\]", line)]
+        kept = [line for line in said if line.strip() and not BAR.search(line)]
         self.lines += ["", f"$ {title}", *kept[-40:], f"[{seconds:.0f} s, exit code {done.returncode}]"]
         print("\n".join(self.lines[-4:]), flush=True)
         if done.returncode:

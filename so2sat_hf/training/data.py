@@ -154,6 +154,7 @@ def table(place: Place, split: str, columns: tuple[str, ...], ids: Ids | None = 
         return PatchTable(place.name, split, columns=columns, ids=ids)
     from datasets import load_dataset  # noqa: PLC0415 (seconds; not needed for Arrow shards)
 
-    files = {"split": [place.address(shard.path) for shard in place.shards(split)]}
-    loaded = load_dataset("parquet", data_files=files, split="split", columns=[*columns, "id"])
+    name = f"{split.replace('/', '_')}_patches"  # not "all", which datasets takes for every split
+    files = {name: [place.address(shard.path) for shard in place.shards(split)]}
+    loaded = load_dataset("parquet", data_files=files, split=name, columns=[*columns, "id"])
     return PatchTable(loaded, columns=columns, ids=ids)
