@@ -1,6 +1,5 @@
 """Resident: patches in the memory of a device; here that of the CPU, to the last bit what is stored."""
 
-from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -8,46 +7,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from table_folders import ROWS, folders, truth
 
-from so2sat_hf.convert import shard as shard_module
-from so2sat_hf.convert.build import build
 from so2sat_hf.convert.manifest import Manifest
-from so2sat_hf.convert.options import BuildOptions
-from so2sat_hf.convert.patches import COLUMNS, PatchBlock
-from so2sat_hf.convert.raw import RawSource
+from so2sat_hf.convert.patches import PatchBlock
 from so2sat_hf.errors import LossyError, RowError, So2SatError, SourceError
 from so2sat_hf.load import resident as resident_module
 from so2sat_hf.load.epochs import Epochs
 from so2sat_hf.load.resident import Resident, plan_resident
 
-ROWS = 260
-
-
-@pytest.fixture(scope="module")
-def folders(source: RawSource, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
-    """Row groups of 32 patches."""
-    parent = tmp_path_factory.mktemp("resident")
-    options = {
-        "parquet": BuildOptions(rows_per_shard=140),
-        "arrow": BuildOptions(file_format="arrow", rows_per_shard=140),
-        "uint16": BuildOptions(file_format="arrow", sen2_dtype="uint16", rows_per_shard=140),
-    }
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(shard_module, "ROW_GROUP_ROWS", 32)
-        for kind, option in options.items():
-            build(source, parent / kind, option, jobs=1)
-    return {kind: parent / kind for kind in options}
+__all__ = ["folders", "truth"]  # fixtures
 
 
 @pytest.fixture(scope="module")
 def parquet(folders: dict[str, Path]) -> Path:
     return folders["parquet"]
-
-
-@pytest.fixture(scope="module")
-def truth(source: RawSource) -> PatchBlock:
-    (block,) = source.blocks("train", range(ROWS), columns=COLUMNS, size=1000)
-    return block
 
 
 def rows_of(ids: Any) -> list[int]:

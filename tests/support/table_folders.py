@@ -1,4 +1,4 @@
-"""Folders and a dataset that tables open, and the patches that they must give."""
+"""Folders and a dataset for tables and for resident patches, and the patches that they must give."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +20,7 @@ PIXELS = ("sen1", "sen2")
 
 @pytest.fixture(scope="module")
 def folders(source: RawSource, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
-    """Two files of 130 patches for train, in record batches of 32."""
+    """Two files of 130 patches for train, in record batches or row groups of 32."""
     parent = tmp_path_factory.mktemp("table")
     options = {
         "arrow": BuildOptions(file_format="arrow", rows_per_shard=140),
