@@ -27,6 +27,12 @@ from hypothesis import HealthCheck, settings
 from so2sat_hf.convert.raw import RawSource, open_raw
 from so2sat_hf.synthetic import write_raw
 
+# What tests share says what was not equal, as tests do.
+pytest.register_assert_rewrite(
+    "by_id_folders", "by_id_repositories", "hub_samples", "table_folders", "transfers",
+    "bench", "harms", "jobs", "runs",
+)  # fmt: skip
+
 # Workers of pytest-xdist ignore Ctrl-C, and all that they start would, too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
