@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+from trained import NEEDS_TRAIN
 
 import so2sat_hf
 from so2sat_hf import errors
@@ -106,6 +107,8 @@ def test_who_mistypes_sees_an_example(run, line: str) -> None:
 )
 def test_a_library_that_is_missing_is_one_line(run, monkeypatch, line: str, library: str, extra: str) -> None:
     """With the command that brings it."""
+    if extra == "train":
+        pytest.importorskip("accelerate", reason=NEEDS_TRAIN)
     real = builtins.__import__
 
     def without(name, *rest, **more):

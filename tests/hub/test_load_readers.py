@@ -29,6 +29,7 @@ from hub_dataset import (
 )
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from local_hub import LocalHub, Repo
+from trained import NEEDS_TRAIN
 
 from so2sat_hf.assemble import extras
 from so2sat_hf.convert.build import build
@@ -160,6 +161,7 @@ def test_two_workers_of_a_data_loader_read_every_row_once(
     repo: Repo, hub_environment: dict[str, str], patches: dict[str, Any]
 ) -> None:
     """In a process of its own, as in a training script."""
+    pytest.importorskip("torch", reason=NEEDS_TRAIN)
     found = reported([sys.executable, "-c", LOADER, REPO], hub_environment)
 
     train = {name: patch for name, patch in patches.items() if name.startswith("training/")}

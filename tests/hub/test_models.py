@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 from local_hub import Fault, LocalHub
 from publishing import QUICK
+from trained import NEEDS_TRAIN
 
 from so2sat_hf.cli import cli
 from so2sat_hf.errors import FolderError, HubError
@@ -19,6 +20,7 @@ REPO = "maria/lcz-vit"
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     """What save_pretrained and Trainer leave behind."""
+    pytest.importorskip("torch", reason=NEEDS_TRAIN)
     from transformers import ViTConfig, ViTForImageClassification
 
     folder = tmp_path / "run"

@@ -3,6 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+NEEDS_TRAIN = "needs pip install 'so2sat_hf[train]'"
+"""Why a test is skipped where torch or accelerate are not installed."""
+
 
 def train_args(data: Path | str, out: Path, **options: Any) -> list[str]:
     """Return a command line of ``so2sat train``."""
