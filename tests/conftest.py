@@ -22,6 +22,7 @@ os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 import h5py
 import numpy as np
 import pytest
+import without_torch
 from hypothesis import HealthCheck, settings
 
 from so2sat_hf.convert.raw import RawSource, open_raw
@@ -126,6 +127,10 @@ def write_geo() -> Callable[..., Path]:
         return path
 
     return write
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(without_torch)
 
 
 def pytest_unconfigure() -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from so2sat_hf.convert.build import build
 from so2sat_hf.convert.raw import RawSource
@@ -17,6 +16,8 @@ from so2sat_hf.vision.preset_table import from_dict
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
+    import torch
+
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
