@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 import pyarrow.parquet as pq
 import pytest
-from trained import train_args
+from trained import NEEDS_TRAIN, train_args
 
 from so2sat_hf.training.run import newest_checkpoint
 
@@ -53,6 +53,7 @@ STEPS: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def whole(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of two processes that nobody interrupted."""
+    pytest.importorskip("accelerate", reason=NEEDS_TRAIN)
     folder = tmp_path_factory.mktemp("two") / "run"
     finish(train_args(shards, folder, per_device_train_batch_size=32, **STEPS), 2)
     return folder
