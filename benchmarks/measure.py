@@ -176,6 +176,11 @@ def machine():
     }
 
 
+def read(name):
+    """Return a results file."""
+    return json.loads((HERE / "results" / f"{name}.json").read_text())
+
+
 def write_result(path, result):
     """Write a result with date and machine as readable JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)

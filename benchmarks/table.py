@@ -1,4 +1,4 @@
-"""Put the figures of ``results/*.json`` into the README, between its marks ``measured`` and ``loading``.
+"""Put the figures of ``results/*.json`` into the README, between its marks.
 
     python benchmarks/table.py [--check]
 
@@ -6,11 +6,11 @@
 """
 
 import argparse
-import json
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+from measure import HERE, read
+from trust import trust
+
 PATCHES = 400_673
 """Of all splits of version 4."""
 
@@ -60,11 +60,6 @@ COLLATED = {  # case of gpu-cpu.json -> what the README calls it
     "rgb, float32": "B04 B03 B02 of ten bands",
     "all, float32": "both sensors, stacked",
 }
-
-
-def read(name):
-    """Return a results file."""
-    return json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
 
 
 def block():
@@ -255,54 +250,6 @@ def mapping():
     )
 
 
-def trust():
-    """Return the lines between the marks on what was broken off, damaged and left running."""
-    parts = {"faults": broken_off, "fuzz": damaged, "planted": planted, "endurance": left_running}
-    known = (name for name in parts if (ROOT / "benchmarks" / "results" / f"{name}.json").is_file())
-    return "\n".join([*(line for name in known for line in parts[name](read(name))), ""])
-
-
-def broken_off(results):
-    """Return the sentence on runs that were broken off."""
-    jobs = results["jobs"]
-    listed = ", ".join(f"{name} {found['points']}" for name, found in jobs.items())
-    total, violations = (sum(found[key] for found in jobs.values()) for key in ("points", "violations"))
-    yield (
-        f"* {total} runs broken off ({listed}): killed, interrupted, out of disk, sealed, two at once, with "
-        f"failing calls, reads and servers. {violations} left anything but the old state or the new one, and "
-        "every next run finished to the same bytes (`tests/faults`)."
-    )
-
-
-def damaged(results):
-    """Return the sentence on bad input."""
-    yield (
-        f"* {results['inputs']:,} damaged and hostile inputs: {results['refused']:,} refused in one line, "
-        f"{results['accepted']:,} read right, {results['violations']} anything else (`tests/fuzz`)."
-    )
-
-
-def planted(results):
-    """Return the sentence on bugs that were planted."""
-    bugs = results["bugs"]
-    seen = sum(bug["found"] for bug in bugs)
-    yield (
-        f"* Both were tried on {len(bugs)} bugs planted on purpose, such as a missing fsync, a swallowed "
-        f"error and an unchecked length: {seen} were found (`benchmarks/planted.py`)."
-    )
-
-
-def left_running(results):
-    """Return the sentence on endurance."""
-    grown = max(results[name]["growth"]["private_mb"] for name in ("stream", "training"))
-    millions, minutes = results["patches"] / 1e6, results["minutes"]
-    yield (
-        f"* {millions:.1f} million patches streamed and trained on in {minutes:.0f} minutes: private memory "
-        f"of the last quarter {100 * grown:+.1f} % against the second, at most; files, threads and memory "
-        "that processes share alike (`benchmarks/endurance.py`)."
-    )
-
-
 BLOCKS = {
     "measured": block, "loading": loading, "feeding": feeding, "learning": learning, "mapping": mapping,
     "trust": trust,
@@ -314,7 +261,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--check", action="store_true", help="exit with 1 where README and results differ")
     arguments = parser.parse_args()
-    readme = ROOT / "README.md"
+    readme = HERE.parent / "README.md"
     text = readme.read_text()
     new = text
     for mark, lines in BLOCKS.items():

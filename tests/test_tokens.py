@@ -10,13 +10,15 @@ import pytest
 from click.testing import CliRunner, Result
 from hub_folders import put
 from local_hub import LocalHub
-from trained import NEEDS_TRAIN, train_args
+from tiny_models import tiny
+from trained import train_args
 
 from so2sat_hf.cli import cli
 from so2sat_hf.convert.build import build
 from so2sat_hf.convert.raw import RawSource
 from so2sat_hf.errors import So2SatError
 from so2sat_hf.vision.catalogue import preset
+from so2sat_hf.vision.processor import image_processor
 
 REPO, MODEL = "zhu-xlab/So2Sat-LCZ42", "maria/lcz"
 WRONG = "hf_wrongWRONGwrongWRONGwrongWRONGwrong"
@@ -32,11 +34,6 @@ def out(source: RawSource, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model with its processor and a card of somebody."""
-    pytest.importorskip("torch", reason=NEEDS_TRAIN)
-    from tiny_models import tiny
-
-    from so2sat_hf.vision.processor import image_processor
-
     folder = tmp_path_factory.mktemp("tokens") / "model"
     eats = replace(preset("dinov2"), size=32)
     tiny("vit", image_size=32, patch_size=8).save_pretrained(folder)
@@ -112,7 +109,6 @@ def assert_nowhere(token: str, result: Result, log: pytest.LogCaptureFixture, *f
 
 def test_a_token_on_the_command_line_of_a_training_is_refused(out: Path, tmp_path: Path) -> None:
     """training_args.bin would keep it; nor is it repeated where a flag is mistyped."""
-    pytest.importorskip("accelerate", reason=NEEDS_TRAIN)
     from so2sat_hf.training.arguments import parse
 
     for flag in ("--hub_token", "--hub_tokn"):
