@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from so2sat_hf.convert.cells import Cell
 from so2sat_hf.convert.manifest import MANIFEST, Manifest
 from so2sat_hf.convert.patches import GEO_COLUMNS, PatchBlock, Rows, SourceRecord, chosen_splits, parse_id
-from so2sat_hf.convert.reading import REMEDY, read_rows
+from so2sat_hf.convert.reading import read_rows
 from so2sat_hf.convert.records import CompanionFile, ShardRecord
 from so2sat_hf.convert.shelf import FolderShelf, Shelf
 from so2sat_hf.convert.table import to_block
+from so2sat_hf.convert.views import REMEDY
 from so2sat_hf.errors import SourceError
 
 RASTER = ("sen1_row", "sen1_col", "sen2_row", "sen2_col")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from so2sat_hf.convert.patches import Rows
 from so2sat_hf.convert.records import TableFile
-from so2sat_hf.convert.views import check_kinds, sound
+from so2sat_hf.convert.views import REMEDY, check_kinds, sound
 from so2sat_hf.errors import SourceError
 
 PART_ROWS = 256
@@ -24,11 +24,7 @@ READ_BYTES = 1 << 20
 """Bytes of a column that are read at once; what follows the last row wanted is not read either."""
 
 CHECKED = {"page_checksum_verification": True}
-"""Option of everything that reads Parquet: else most flipped bits come back as other pixels; costs 7 %."""
-
-
-REMEDY = "`so2sat verify` tells which files are damaged; build or copy them again"
-"""What to do about files of a built folder that cannot be right."""
+"""Option of everything that reads Parquet: else most flipped bits come back as other pixels."""
 
 
 def read_tables(folder: Path, file: TableFile, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:

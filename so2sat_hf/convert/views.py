@@ -15,6 +15,9 @@ from so2sat_hf.convert.patches import PATCH_SIZE
 from so2sat_hf.errors import SourceError
 from so2sat_hf.facts import NUM_CLASSES
 
+REMEDY = "`so2sat verify` tells which files are damaged; build or copy them again"
+"""What to do about files of a built folder that cannot be right."""
+
 NUM_BANDS = {"sen1": 8, "sen2": 10}
 
 KINDS: dict[str, tuple[Any, ...]] = {
@@ -140,8 +143,9 @@ def numbers(column: pa.Array, name: str = "numbers") -> NDArray[Any]:
     if name == "label" and len(values) and not 0 <= values.min() <= values.max() < NUM_CLASSES:
         wrong = values[(values < 0) | (values >= NUM_CLASSES)]
         raise SourceError(
-            f"column {name}", found=f"{wrong[0]} (one of {len(wrong):,})", expected=f"0 to {NUM_CLASSES - 1}"
-        )
+            f"column {name}", found=f"{wrong[0]} (one of {len(wrong):,})",
+            expected=f"0 to {NUM_CLASSES - 1}", remedy=REMEDY,
+        )  # fmt: skip
     return values
 
 

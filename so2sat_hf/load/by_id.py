@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from so2sat_hf.convert.manifest import Manifest
 from so2sat_hf.convert.patches import GEO_COLUMNS, PATCH_SIZE, GeoBlock, PatchBlock, parse_id, row_id
-from so2sat_hf.convert.reading import REMEDY
 from so2sat_hf.convert.table import NUM_BANDS, check_columns, to_block
+from so2sat_hf.convert.views import REMEDY
 from so2sat_hf.errors import FolderError, So2SatError, SourceError
 from so2sat_hf.load.files import Place, open_place
 from so2sat_hf.load.lookup import Located, locate

@@ -11,9 +11,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from so2sat_hf.convert.patches import PATCH_SIZE
-from so2sat_hf.convert.reading import REMEDY
 from so2sat_hf.convert.table import NUM_BANDS
-from so2sat_hf.convert.views import numbers, view
+from so2sat_hf.convert.views import REMEDY, numbers, view
 from so2sat_hf.errors import SourceError
 from so2sat_hf.load.arrays import as_index, copy_rows, need_torch, starts_of, strings
 from so2sat_hf.load.selection import Wanted, dtypes

@@ -17,8 +17,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from so2sat_hf.convert.patches import parse_id, row_id
-from so2sat_hf.convert.reading import REMEDY
 from so2sat_hf.convert.records import CompanionFile, ShardRecord
+from so2sat_hf.convert.views import REMEDY
 from so2sat_hf.errors import So2SatError, SourceError
 from so2sat_hf.load.files import Place
 

@@ -11,8 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from so2sat_hf.convert.manifest import Manifest
-from so2sat_hf.convert.reading import REMEDY
-from so2sat_hf.convert.views import check_kinds
+from so2sat_hf.convert.views import REMEDY, check_kinds
 from so2sat_hf.errors import FolderError, So2SatError, SourceError
 
 

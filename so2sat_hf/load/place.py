@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 from so2sat_hf.convert.cells import LAYOUTS
 from so2sat_hf.convert.manifest import Manifest
 from so2sat_hf.convert.patches import FILE_OF_SPLIT, Rows
-from so2sat_hf.convert.reading import REMEDY
 from so2sat_hf.convert.records import CompanionFile, ShardRecord, TableFile
+from so2sat_hf.convert.views import REMEDY
 from so2sat_hf.errors import SourceError
 
 INDEX = "index"

@@ -22,8 +22,8 @@ import torch
 from numpy.typing import NDArray
 
 from so2sat_hf.convert.patches import DN_PER_REFLECTANCE, PATCH_SIZE
-from so2sat_hf.convert.reading import REMEDY
 from so2sat_hf.convert.table import NUM_BANDS, digital_numbers
+from so2sat_hf.convert.views import REMEDY
 from so2sat_hf.errors import RowError, So2SatError, SourceError
 from so2sat_hf.load.epochs import Epochs
 from so2sat_hf.load.files import Place, open_place
