@@ -190,7 +190,7 @@ def _redirect_caches(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "AGENT_HARNESSES_PATH": str(home / ".agent_harnesses.json"),
     }
     for name, value in theirs.items():
-        monkeypatch.setattr(constants, name, value, raising=False)  # the oldest release knows fewer
+        monkeypatch.setattr(constants, name, value)
     theirs = {
         "HF_HUB_OFFLINE": False,
         "HF_DATASETS_OFFLINE": False,

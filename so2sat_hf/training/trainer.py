@@ -158,7 +158,7 @@ class So2SatTrainer(Trainer):
                 decayed=set(self.get_decay_parameter_names(trained)),
             )
             self.optimizer = kind(groups, **options)
-        return super().create_optimizer(*([] if model is None else [model]))  # transformers 5.0 knows none
+        return super().create_optimizer(model)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:  # noqa: ANN401
         if self.is_fsdp_enabled:
